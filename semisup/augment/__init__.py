@@ -1,8 +1,7 @@
 """Augmentations: random changes of a batch of images. They map uint8 images to float images in [0, 1].
 
-Each image of the batch has its own random parameters. All random draws of a batch come from one CPU generator that the
-caller provides. So a view of step k is the same on every device, in every process and after every interruption. An
-augmentation must process a whole batch at a time: Python code that runs once per image fails `tests/test_overhead.py`.
+All random numbers of a batch are drawn from one CPU generator, so an augmented image is the same on every device. An
+augmentation must process a whole batch at a time, without a loop over images.
 """
 
 from typing import Protocol
@@ -20,7 +19,10 @@ class Augment(Protocol):
     strength: float
 
     def apply(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
-        """Augment (n, C, S, S) uint8 images.
+        """Augment (n, C, S, S) uint8 images, each with its own random parameters.
+
+        Args:
+            generator: source of the random numbers, on the CPU.
 
         Returns:
             (n, C, S, S) float32 in [0, 1], on the same device.

@@ -1,4 +1,4 @@
-"""The tutorial's augmentation with one strength: torchvision's RandomResizedCrop, then RandomRotation.
+"""The augmentation of the Food-11 tutorial: torchvision's RandomResizedCrop, then RandomRotation.
 
 With strength s in [0, 1]:
 
@@ -7,10 +7,9 @@ With strength s in [0, 1]:
     rotation in degrees                          uniform in [-s * degrees, s * degrees]
 
 s = 1 with scale_min 0.08, ratio_max 4/3 and degrees 50 is the tutorial's RandomResizedCrop(scale=(0.08, 1), ratio=(3/4,
-4/3)) and RandomRotation(50); s = 0 is the identity. As in torchvision, ten boxes are drawn, and the first one that lies
-inside the image is used; if none does, the whole image is used. There are two differences: boxes are not rounded to
-whole pixels, and crop and rotation are one bilinear resampling (torchvision: two resamplings, the second one to the
-nearest pixel).
+4/3)) and RandomRotation(50); s = 0 is the identity. Ten crops are drawn, and the first one inside the image is used; if
+there is none, the whole image is used. Unlike in torchvision, crops are not rounded to whole pixels, and crop and
+rotation are one bilinear resampling.
 """
 
 import math
@@ -31,10 +30,10 @@ TRIES = 10  # as torchvision
 class CropRotate:
     """Settings of the augmentation by random crop and rotation.
 
-    strength: in [0, 1]
-    scale_min: in (0, 1]
-    ratio_max: at least 1
-    degrees: in [0, 180]
+    strength: in [0, 1]; 0 = identity
+    scale_min: smallest area of the crop at strength 1, as a fraction of the image, in (0, 1]
+    ratio_max: largest width / height of the crop at strength 1, at least 1
+    degrees: largest angle of the rotation at strength 1, in [0, 180]
     """
 
     strength: float

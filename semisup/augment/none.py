@@ -11,10 +11,7 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class NoAugmentation:
-    """Settings of `augment=none`, which leaves images unchanged.
-
-    `strength` must be 0; the key exists so that one sweep can include every augmentation.
-    """
+    """Settings of `augment=none`, which leaves images unchanged; `strength` must be 0."""
 
     strength: float
 

@@ -1,7 +1,7 @@
 """RandAugment (arXiv 1909.13719) as FixMatch's strong augmentation (2001.07685, section 2.3).
 
 An image gets the weak augmentation (weak.py, same strength), then `n` of 14 operations, drawn with replacement, then
-CutOut, a gray square. Draws are independent for each image. The magnitude of an operation is uniform between
+CutOut, a gray square. The magnitude of an operation is uniform between
 
     neutral + s * (low - neutral)    and    neutral + s * (high - neutral)
 
@@ -20,15 +20,8 @@ where s is the strength in [0, 1]. s = 1 is the full range [low, high], and s = 
     CutOut                                  0          0        cutout   side of the square, as a fraction of the
                                                                          image's side
 
-So at s = 0.5 the factors are in [0.525, 0.975], bits in [6, 8], Solarize thresholds in [128, 256] and angles in
-[-15, 15].
-
-The views are not continuous in s at 0, for three reasons. A factor just below 1 already rounds values down, so each of
-the n operations changes a value by up to 1/255. With `flip`, half of the images are mirrored at every s > 0. In a few
-images, a square that is narrower than a pixel covers the center of a pixel, which becomes gray.
-
-Geometric operations take the nearest pixel and fill with black, which is the default of Pillow and of FixMatch's code.
-The center of the square is uniform in the image; the part of the square inside the image is filled with 127/255.
+Geometric operations take the nearest pixel and fill with black, as in FixMatch's code. The center of the square is
+uniform in the image; the part of the square inside the image is filled with 127/255.
 """
 
 from dataclasses import dataclass
@@ -49,9 +42,10 @@ GRAY = 127  # fill value of CutOut, as in google-research/fixmatch and kekmodel/
 class RandAugment:
     """Settings of RandAugment.
 
-    strength, cutout: in [0, 1]
+    strength: in [0, 1]; 0 = identity
     n: number of operations, at least 0
-    flip, shift: as in the weak augmentation
+    cutout: largest side of the gray square at strength 1, as a fraction of the image's side, in [0, 1]
+    flip, shift: settings of the weak augmentation (`WeakAugment`), which is applied first
     """
 
     strength: float
@@ -69,6 +63,8 @@ class RandAugment:
     def apply(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
         if self.strength == 0:
             return to_float(pixels)
+        # the views are not continuous in the strength at 0: half of the images are flipped at every strength above 0,
+        # a factor just below 1 rounds values down, and a square narrower than a pixel can cover the center of a pixel
         pixels = WeakAugment(self.strength, self.flip, self.shift).augment_uint8(pixels, generator)
         kinds, amount, square = self.draw(len(pixels), generator)
         for slot in range(self.n):
@@ -79,8 +75,8 @@ class RandAugment:
         """Draw random operations and magnitudes for `count` images, on the CPU.
 
         Returns:
-            (count, n) int64, the operations in their order, as indices into OPERATIONS.
-            (count, n) float32, their magnitudes.
+            (count, n) int64, the operations as indices into OPERATIONS, in the order in which they are applied;
+            (count, n) float32, their magnitudes;
             (count, 3) float32 in [0, 1], center (x, y) and side of CutOut's square, as fractions of the image's side.
         """
         kinds = torch.randint(len(OPERATIONS), (count, self.n), generator=generator)
@@ -90,9 +86,7 @@ class RandAugment:
 
 
 def fill_square(pixels: Tensor, square: Tensor) -> Tensor:
-    """Fill a square in each image with gray (CutOut, arXiv 1708.04552).
-
-    A pixel is filled if its center lies in the square.
+    """Fill the pixels whose center is in a square with gray, in each image (CutOut, arXiv 1708.04552).
 
     Args:
         pixels: (n, C, S, S) uint8.

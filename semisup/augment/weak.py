@@ -24,9 +24,9 @@ from semisup.errors import check_range
 class WeakAugment:
     """Settings of the weak augmentation.
 
-    strength: in [0, 1]
+    strength: in [0, 1]; 0 = identity
+    flip: whether to flip half of the images; only useful if a flip preserves the class
     shift: largest translation at strength 1, as a fraction of the side, in [0, 0.5]
-    flip: whether to flip; set it only if a flip preserves the class
     """
 
     strength: float
@@ -41,7 +41,7 @@ class WeakAugment:
         return to_float(self.augment_uint8(pixels, generator))
 
     def augment_uint8(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
-        """Augment (n, C, S, S) uint8 images, without conversion to float."""
+        """Augment (n, C, S, S) uint8 images and return uint8 images."""
         if self.strength == 0 or len(pixels) == 0:
             return pixels
         flipped, shift = self.draw(len(pixels), pixels.shape[-1], generator)
@@ -51,13 +51,16 @@ class WeakAugment:
     def draw(self, count: int, side: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
         """Draw random flips and translations for `count` images, on the CPU.
 
+        Args:
+            side: side of the images in pixels.
+
         Returns:
-            (count,) bool, whether to flip; (count, 2) int64, the translation in pixels.
+            (count,) bool, whether to flip; (count, 2) int64, the translation in pixels (columns, rows).
         """
         uniform = torch.rand(count, 3, generator=generator)
         max_shift = self.max_shift(side)
         return (uniform[:, 0] < 0.5) & self.flip, (uniform[:, 1:] * (2 * max_shift + 1)).long() - max_shift
 
     def max_shift(self, side: int) -> int:
-        """Return the largest translation, in pixels, of images of this size."""
+        """Return the largest translation in pixels, for images with this side."""
         return int(self.strength * self.shift * side)

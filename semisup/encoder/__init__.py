@@ -1,8 +1,7 @@
 """Encoders: settings of a frozen, pretrained network whose features replace the images of a run.
 
-Each image is encoded once without augmentation and in `views` augmented views, and the features are stored
-(`semisup/features`). A run then trains a small model on the stored features. With `encoder=none` a run trains on the
-images themselves.
+The features of each image are computed once and stored (`semisup/features`), without augmentation and in several
+augmented views. A run then trains a small model on them. With `encoder=none`, a run trains on the images themselves.
 """
 
 from pathlib import Path
@@ -16,7 +15,7 @@ __all__ = ["BackboneNetwork", "Encoder", "encode_batch", "identify_encoder"]
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Interface of the settings of a frozen encoder; `encoder=none` does not implement it."""
+    """Interface of the settings of a frozen encoder; the class of `encoder=none` does not implement it."""
 
     @property
     def views(self) -> int: ...
@@ -55,23 +54,26 @@ class Encoder(Protocol):
         """Return the path of the encoder's weights file; download the file if necessary.
 
         Raises:
-            SettingError: the file cannot be found or downloaded; the message says how to get it.
+            SettingError: the file cannot be found or downloaded.
         """
         ...
 
     def download_url(self) -> str | None:
-        """Return the URL of the weights file if it must be downloaded first; None if it exists or has no URL."""
+        """Return the URL from which the weights file must be downloaded; None if the file exists or has no URL."""
         ...
 
     def weights_info(self) -> WeightsInfo:
-        """Describe the encoder's weights file for run.json: name, digest, source and license."""
+        """Return name, digest, source and license of the weights file, for run.json."""
         ...
 
     def identified(self, device: str) -> "Encoder":
-        """Check the weights file; return the settings with its digest as `sha256` and with `precision=auto` resolved.
+        """Check the weights file and complete the settings.
+
+        Returns:
+            the settings with the digest of the file as `sha256`, and with a precision for `device` instead of `auto`.
 
         Raises:
-            SettingError: the file of weights is missing, or has another digest than the given `sha256`.
+            SettingError: the weights file is missing, or its digest differs from a given `sha256`.
         """
         ...
 
@@ -79,6 +81,6 @@ class Encoder(Protocol):
 def identify_encoder(encoder: object, device: str) -> object:
     """Check the weights file of an encoder; return its settings with `sha256` and `precision` filled in.
 
-    `encoder=none` is returned unchanged.
+    The settings of `encoder=none` are returned unchanged.
     """
     return encoder.identified(device) if isinstance(encoder, Encoder) else encoder

@@ -28,7 +28,7 @@ class BackboneNetwork(NormalizedNetwork):
         self.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> "BackboneNetwork":
-        """Ignore the mode: the network stays in eval mode, because training must not change an encoder."""
+        """Leave the network in eval mode, whatever `mode` is, because training must not change an encoder."""
         return super().train(False)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -41,10 +41,9 @@ class BackboneNetwork(NormalizedNetwork):
 
 @torch.no_grad()
 def encode_batch(network: BackboneNetwork, images: Tensor, batch: int) -> Tensor:
-    """Encode at most `batch` images as one batch of exactly `batch` images, padded with black images.
+    """Compute the features of at most `batch` images, in a batch of exactly `batch` images, padded with black images.
 
-    The rounding of a feature depends on the number of images in the batch, so this number is fixed. The rounding does
-    not depend on which other images are in the batch, or on their order.
+    The fixed batch size makes the rounding of a feature independent of the other images.
 
     Args:
         images: (n, C, S, S) float in [0, 1], n <= batch.

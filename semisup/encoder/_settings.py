@@ -13,7 +13,15 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 
 @dataclass(frozen=True)
 class ViewSettings:
-    """Abstract base class of the settings of encoders: how images are encoded and stored."""
+    """Abstract base class of the settings of encoders.
+
+    sha256: digest of the weights file; None = any
+    views: number of augmented views of each image, 1 to 1000
+    view_seed: seed of the augmentation of the views
+    batch: number of images in a forward pass, 1 to 4096
+    precision: auto, float32 or bfloat16
+    cache: folder in which features are stored; None = keep them in memory
+    """
 
     sha256: str | None
     views: int

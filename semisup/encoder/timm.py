@@ -1,4 +1,4 @@
-"""A frozen encoder from timm: any of its pretrained networks."""
+"""A frozen encoder from timm: one of its pretrained networks."""
 
 from dataclasses import dataclass
 from functools import cache
@@ -51,7 +51,7 @@ class TimmEncoder(ViewSettings):
 
 @cache
 def _dimension(architecture: str, input_size: int | None) -> int:
-    """Compute the number of features per image, by a forward pass on the meta device.
+    """Compute the number of features per image, by a forward pass without data (on the meta device).
 
     Raises:
         SettingError: the network does not accept images of this size.

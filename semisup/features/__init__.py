@@ -1,9 +1,9 @@
 """Store the features that a frozen encoder computes for each image, and train on these features.
 
-recipe.py       everything besides the image that a stored feature depends on
-store.py        packs: the files on disk with all features of one recipe
+recipe.py       everything besides the image on which a stored feature depends
+store.py        packs: folders with the features of many images
 segment.py      the format of one file of a pack
-encode.py       compute the features that a pack does not have yet
+encode.py       compute and store missing features
 table.py        the features of the images of one run
 images.py       objects that replace images and augmentations in training on features
 classifier.py   trained models together with their encoders, for prediction

@@ -12,12 +12,10 @@ from semisup.features.encode import encoding_mode
 
 
 class Ensemble(nn.Module):
-    """Network that applies several models to the same images.
+    """Network that applies several models, with their encoders, to the same images.
 
-    Models with equal encoders share the features.
-
-    Images are encoded in the same way as for the packs (files of stored features) of a run, so that their features are
-    bit-identical to those in the run.
+    Features are bit-identical to those with which the models were trained. Models with equal encoders share the
+    features.
 
     Args:
         models: networks that map images, or (n, D, 1, 1) float32 features, to (n, K) logits.
@@ -41,9 +39,9 @@ class Ensemble(nn.Module):
 
 
 def _for_plain_images(encoder: Any) -> Any:
-    """Replace settings of an encoder that do not affect features of unaugmented images by fixed values.
+    """Return the settings of an encoder with fixed values for the cache and the augmented views.
 
-    Encoders that differ only in these settings (cache, augmented views) then share their features of plain images.
+    Encoders that differ only in these settings compute the same features of images without augmentation.
     """
     return dataclasses.replace(encoder, cache=None, views=1, view_seed=0)
 

@@ -1,9 +1,7 @@
-"""Compute the features of images that are not yet stored in a pack (a folder of feature files, see store.py).
+"""Compute and store the features of images that are not yet in a pack (a folder of feature files, see store.py).
 
-A feature vector depends only on its image, the recipe and the number of the view. Each view is augmented separately,
-with a random stream of its own, named by (view seed, augmentation, digest of the image, number of the view). Images are
-encoded in batches of a fixed size by one thread. Therefore features are bit-identical whatever other images are
-encoded, in whatever order, and with or without interruptions.
+The features of an image do not depend on the other images that are encoded, on their order, or on interruptions: each
+view has its own random stream, and batches have a fixed size.
 """
 
 import contextlib
@@ -46,8 +44,9 @@ def image_digests(images: Images) -> list[bytes]:
 class EncodingJob:
     """Task of computing and storing the features of all images of a run.
 
+    pack: where the features are stored
     splits: the images of each split
-    digests: digest of each image of all splits, in the order of the splits
+    digests: sha256 digest of the pixels of each image, in the order of the splits
     """
 
     pack: FeaturePack
@@ -55,11 +54,15 @@ class EncodingJob:
     digests: Sequence[bytes]
 
     def missing_views(self) -> int:
-        """Count the feature vectors that are still to be computed."""
+        """Count the feature vectors that are not stored yet."""
         return len(self.pack.missing(self.digests)) * self.pack.recipe.views
 
     def pixels(self, position: int) -> Tensor:
-        """Return one image, (1, C, S, S) uint8; positions count through all splits."""
+        """Return one image, (1, C, S, S) uint8.
+
+        Args:
+            position: index in the sequence of all images, one split after another.
+        """
         for images in self.splits:
             if position < len(images):
                 return gather_images(images, torch.tensor([position]))
@@ -68,7 +71,7 @@ class EncodingJob:
 
 
 def seconds_per_view(network: BackboneNetwork, job: EncodingJob) -> float:
-    """Measure the seconds to compute one feature vector, on images that have no stored features."""
+    """Measure the time in seconds to compute one feature vector, on images whose features are not stored yet."""
     recipe, positions = job.pack.recipe, job.pack.missing(job.digests)
     batch, took = recipe.encoder.batch, []
     every = ((position, view) for position in positions for view in range(recipe.views))
@@ -92,14 +95,15 @@ def encode_missing(
 ) -> None:
     """Compute the features that a pack does not have yet, and write them to files of the pack.
 
-    If another process encodes images for the same pack, wait for that process instead.
+    If another process encodes images for the same pack, wait for its features.
 
     Args:
         network: function that builds the encoder's network; called only if this process encodes.
-        announce: function that is called before this process encodes, while it holds the lock of the pack.
+        watch: shows progress.
+        announce: function that is called before this process starts to encode.
 
     Raises:
-        DataError: the encoder gives features that are not finite.
+        DataError: the encoder computes features that are not finite.
     """
     pack = job.pack
     while pack.missing(job.digests):
@@ -138,7 +142,7 @@ def _publish(pack: FeaturePack, job: EncodingJob, positions: list[int], rows: li
 def _feature_rows(
     network: BackboneNetwork, job: EncodingJob, positions: list[int], watch: ProgressCallback, batches: int
 ) -> Iterator[Any]:
-    """Compute and yield the features of images, in order: (K, D) float16 for each image with K views."""
+    """Compute and yield the features of each image, in order: (K, D) float16, where K is the number of views."""
     recipe = job.pack.recipe
     items = ((position, view) for position in positions for view in range(recipe.views))
     row: list[Any] = []
@@ -160,7 +164,7 @@ def _batched(items: Iterator[tuple[int, int]], size: int) -> Iterator[list[tuple
 
 
 def _views(job: EncodingJob, items: Iterable[tuple[int, int]], recipe: PackRecipe) -> Tensor:
-    """Augment images: build n views, each with its own random draws, as (n, C, S, S) float in [0, 1].
+    """Build n augmented views of images as (n, C, S, S) float in [0, 1].
 
     Args:
         items: position of the image and number of the view, for each of the n views.
@@ -182,9 +186,9 @@ def _view(pixels: Tensor, digest: bytes, view: int, recipe: PackRecipe) -> Tenso
 
 @contextlib.contextmanager
 def encoding_mode() -> Iterator[None]:
-    """Within this context, make the encoding of images bit-reproducible.
+    """Within this context, the encoding of images is bit-reproducible.
 
-    One thread is used; on a GPU, TF32 and the choice of kernels by timing are off.
+    One CPU thread is used; on a GPU, TF32 and the choice of kernels by timing are off.
     """
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     threads = torch.get_num_threads()

@@ -1,6 +1,6 @@
 """Objects that replace images and augmentations if a model is trained on stored features.
 
-A batch consists of positions of images in the run's feature tables, in place of pixels.
+A batch contains the row numbers of images in a feature table, instead of pixels.
 """
 
 from collections.abc import Iterator
@@ -14,11 +14,11 @@ from semisup.features.table import FeatureTable
 
 
 class EncodedImages:
-    """The images of one split as positions in a table of features; replaces a tensor of pixels.
+    """The images of one split as row numbers in a feature table; replaces a tensor of pixels.
 
     Args:
-        positions: (n,) int64, the position of each image in the table.
-        table: features of the images without augmentation, in one view.
+        positions: (n,) int64, the row number of each image in the table.
+        table: features of the images without augmentation.
     """
 
     def __init__(self, positions: Tensor, table: FeatureTable) -> None:
@@ -33,11 +33,11 @@ class EncodedImages:
         return len(self.positions)
 
     def __getitem__(self, index: Any) -> Tensor:
-        """Convert numbers of images in the split to their positions in the feature table, (U,) int64."""
+        """Convert numbers of images in the split to their row numbers in the feature table, (U,) int64."""
         return self.positions[index.to(self.positions.device) if isinstance(index, Tensor) else index]
 
     def split(self, size: int) -> Iterator[Tensor]:
-        """Yield the positions of all images in the feature table, `size` at a time."""
+        """Yield the row numbers of all images in the feature table, `size` at a time."""
         yield from self.positions.split(size)
 
     def to(self, device: torch.device) -> "EncodedImages":
@@ -45,7 +45,11 @@ class EncodedImages:
         return self
 
     def plain(self, batch: Tensor) -> Tensor:
-        """Return the features of images without augmentation, as (U, D, 1, 1) float32."""
+        """Return the features of images without augmentation, as (U, D, 1, 1) float32.
+
+        Args:
+            batch: (U,) int64, row numbers of the images in the feature table.
+        """
         return self.table.gather(batch)
 
 
@@ -53,7 +57,7 @@ class EncodedImages:
 class StoredViews:
     """Augmentation for training on features: selects one of the K stored views of each image at random.
 
-    strength: strength of the augmentation with which the views were made
+    strength: strength of the augmentation with which the views were computed
     table: features of the labeled and unlabeled images in K views
     """
 
@@ -61,10 +65,10 @@ class StoredViews:
     table: FeatureTable
 
     def apply(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
-        """Select a random stored view of each image and return its features, (n, D, 1, 1) float32.
+        """Return the features of a random stored view of each image, (n, D, 1, 1) float32.
 
         Args:
-            pixels: (n,) int64, positions of the images in the table, in place of pixels.
+            pixels: (n,) int64, row numbers of the images in the feature table (instead of pixels).
         """
         if self.table.views == 1:
             return self.table.gather(pixels)

@@ -1,4 +1,4 @@
-"""The recipe of a pack of features: everything besides the image on which the bits of a stored feature can depend.
+"""The recipe of a pack of features: everything besides the image on which a stored feature can depend.
 
     encoder       settings of the encoder, with the digest of its weights, the batch size and the precision
     views         the augmentation and its settings, the number of views, the seed of the views; nothing for images
@@ -8,7 +8,7 @@
     device        cpu, or the name of the GPU with the versions of CUDA and cuDNN; the instruction set of the CPU
     code          source of the modules that augment and encode
 
-So a pack belongs to one kind of machine: machines of another kind encode the images again, for a pack of their own.
+Machines with another device or other versions need a pack of their own.
 """
 
 import dataclasses
@@ -71,7 +71,7 @@ class PackRecipe:
         return 1 if self.augment is None else self.encoder.views
 
     def description(self) -> dict[str, Any]:
-        """Return the recipe as plain data, from which the name of the pack is computed."""
+        """Return the recipe as plain data, from which the name of the pack's folder is computed."""
         plain: tuple[str, ...] = ("views", "view_seed") if self.augment is None else ()
         encoder = {key: value for key, value in _fields(self.encoder).items() if key not in (*NO_EFFECT, *plain)}
         if encoder.get("weights"):

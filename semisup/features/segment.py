@@ -1,8 +1,8 @@
-"""Read and write a segment: one file of a pack of features, which is written at once and never changed.
+"""Read and write one file of a pack of features (a segment), which is never changed after it is written.
 
-A segment has one row for each of n images, with the features of K views. It contains, in this order:
+A segment has one row for each of n images: D features in each of K views. It contains, in this order:
 
-    prefix: magic bytes, version of the format, n, K, number of features D, sha256 of (n, K, D) and the header
+    prefix: magic bytes, version of the format, n, K, D, sha256 of (n, K, D) and the header
     header: (n, 32) uint8, the digest of each image; (n, 16) uint8, the checksum (BLAKE2b) of each row
     rows: (n, K, D) float16
 """
@@ -24,7 +24,7 @@ SUFFIX = ".rows"
 
 
 class Segment(NamedTuple):
-    """The verified header of one feature file; the features remain on disk.
+    """The verified header of one feature file.
 
     digests: digest of the image of each row
     checksums: (n, 16) uint8, checksum of each row
@@ -43,12 +43,11 @@ def checksum(row: Any) -> bytes:
 
 
 def write_segment(folder: Path, digests: list[bytes], rows: Any) -> Path:
-    """Write the features of n images, (n, K, D) float16, to a new file in `folder`, and return its path.
-
-    The name of the file is a digest of its content, so processes that write the same rows need no lock.
+    """Write the features of n images to a new file in `folder`, and return its path.
 
     Args:
         digests: digest of the image of each row.
+        rows: (n, K, D) float16, features.
 
     Raises:
         OSError: the file cannot be written; for example, the disk is full or read-only.
@@ -65,7 +64,7 @@ def write_segment(folder: Path, digests: list[bytes], rows: Any) -> Path:
 
 
 def read_segment(path: Path, views: int, features: int) -> Segment | None:
-    """Read and verify a feature file; return None if it is damaged or has another format or shape.
+    """Read and verify the header and the rows of a feature file; None if it is damaged or has another format or shape.
 
     Args:
         views, features: the expected K and D.

@@ -1,11 +1,10 @@
-"""A pack: the stored features of many images, computed by one recipe, and shared by runs and processes.
+"""A pack: a folder with the features of many images, computed with the same settings (recipe).
 
-    <cache>/features/KEY/*.rows      files with rows (segment.py), in any order; KEY = digest of the recipe
+    <cache>/features/KEY/*.rows      files with rows (segment.py); KEY = digest of the recipe
     <cache>/features/KEY/lock        lock of the process that encodes
 
-A row contains the features of one image, in all its views. It is found by the digest of the image, so that images can
-be added, moved and shared between data sets. Rows are written in complete files: a process that is killed loses only
-the rows since its last file. Damaged files are removed, and their images are encoded again.
+A row contains the features of one image, in all its views, and is found by the digest of the image. So runs and data
+sets with the same images share the features.
 """
 
 import contextlib
@@ -31,12 +30,11 @@ So a process that is killed loses about a 16th of the work, and 10^7 rows are in
 
 
 class FeaturePack:
-    """The features that were stored so far for one recipe (encoder, views, versions).
-
-    More can be added.
+    """The features that are stored for one recipe (encoder, views, versions).
 
     Args:
-        cache: cache folder, which contains the packs of all recipes; None = rows stay in the memory of this process.
+        cache: cache folder, which contains the packs of all recipes; None = keep the features in memory.
+        recipe: everything besides the images that determines the features.
     """
 
     def __init__(self, cache: Path | None, recipe: PackRecipe) -> None:
@@ -84,7 +82,11 @@ class FeaturePack:
             self.places.setdefault(digest, (number, row))
 
     def missing(self, digests: Sequence[bytes]) -> list[int]:
-        """Find the images without stored features; of several equal images, return only the first."""
+        """Return the positions of the images without stored features; of several equal images, only the first.
+
+        Args:
+            digests: digest of each image.
+        """
         first: dict[bytes, int] = {}
         for position, digest in enumerate(digests):
             if digest not in self.places:
@@ -92,17 +94,16 @@ class FeaturePack:
         return list(first.values())
 
     def rows_of_next_file(self) -> int:
-        """Return the number of images to encode before their features are written to a file."""
+        """Return the number of images whose features are written to the next file."""
         views, features = self.shape
         return max(1, min(max(LEAST_ROWS, len(self) // SHARE), MOST_BYTES // (2 * views * features)))
 
     def add(self, digests: list[bytes], rows: Any) -> None:
-        """Store the features of n images, (n, K, D) float16.
-
-        If the cache cannot be written, keep them in memory.
+        """Store the features of n images; if the cache cannot be written, warn and keep them in memory.
 
         Args:
             digests: digest of the image of each row.
+            rows: (n, K, D) float16, features.
         """
         if self.folder is not None:
             try:
@@ -121,11 +122,10 @@ class FeaturePack:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[bool]:
-        """Try to lock the pack for writing.
+        """Context that tries to lock the pack for writing.
 
-        Yield True if this process may encode, False if another process does.
-
-        The lock ends with the context, or with the process.
+        Yields:
+            True if this process may encode, False if another process has locked the pack.
         """
         if self.folder is None:
             yield True
@@ -151,9 +151,10 @@ class FeaturePack:
             os.close(descriptor)
 
     def digest(self, digests: Sequence[bytes]) -> str:
-        """Compute the sha256 of the stored features of these images, in this order.
+        """Compute a sha256 digest of the stored features of these images, in this order.
 
-        All images must have features.
+        Args:
+            digests: digest of each image; all must have stored features.
         """
         total = hashlib.sha256()
         for digest in digests:
@@ -162,10 +163,13 @@ class FeaturePack:
         return total.hexdigest()
 
     def locate(self, digests: Sequence[bytes]) -> tuple[Any, Any]:
-        """Find the feature file and the row of each image; all images must have stored features.
+        """Find the feature file and the row of each image.
+
+        Args:
+            digests: digest of each image; all must have stored features.
 
         Returns:
-            (n,) int64, the number of the segment of each image, and (n,) int64, its row in this segment.
+            (n,) int64, the position of the file in `segments`, and (n,) int64, the row in this file.
         """
         found = numpy.array([self.places[digest] for digest in digests], numpy.int64).reshape(-1, 2)
         return found[:, 0], found[:, 1]

@@ -1,4 +1,4 @@
-"""Table of the features of a run's images, in memory of the device or read from files."""
+"""Table of the features of a run's images, in the memory of the device or read from files."""
 
 from collections.abc import Sequence
 
@@ -15,10 +15,10 @@ class FeatureTable:
     """The features of T images in K views, (T, K, D).
 
     Args:
-        pack: pack that contains a row of every image.
+        pack: pack that contains the features of all these images.
         digests: digests of the T images.
         device: device to which features are moved.
-        resident: True = all features are in memory of the device; False = rows are read from the files when needed.
+        resident: True = keep all features in the memory of the device; False = read them from files when needed.
     """
 
     def __init__(self, pack: FeaturePack, digests: Sequence[bytes], device: torch.device, *, resident: bool) -> None:
@@ -38,14 +38,14 @@ class FeatureTable:
             self.values = lazy[numpy.arange(len(rows))].view(torch.float16).to(device)  # (T * K, D)
 
     def gather(self, position: Tensor, view: Tensor | None = None) -> Tensor:
-        """Return the features of the images at these positions in the table.
+        """Return the features of some images, as images with D channels and one pixel.
 
         Args:
-            position: (U,) int64 in [0, T).
+            position: (U,) int64 in [0, T), row numbers of the images in the table.
             view: (U,) int64 in [0, K) on the CPU; None = view 0.
 
         Returns:
-            (U, D, 1, 1) float32 on the device. For a model these are images with D channels and one pixel.
+            (U, D, 1, 1) float32 on the device.
         """
         if self.lazy is None:
             position = to_device(position, self.device)

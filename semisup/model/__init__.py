@@ -17,11 +17,11 @@ class ModelSettings(Protocol):
     """Interface of the settings of a model."""
 
     def build(self, channels: int, num_classes: int, size: int, *, pretrained: bool = True) -> nn.Module:
-        """Build a network that maps (n, channels, size, size) float in [0, 1] to (n, num_classes) logits.
+        """Build a network that maps (n, channels, size, size) float images in [0, 1] to (n, num_classes) logits.
 
         Args:
-            pretrained: False = do not load pretrained weights, even if the settings name some, because the caller loads
-                other weights into the network.
+            pretrained: False = do not load the pretrained weights that the settings name; for callers that load other
+                weights into the network.
 
         Raises:
             SettingError: the model cannot take images of this size, or its weights cannot be loaded.
@@ -31,10 +31,10 @@ class ModelSettings(Protocol):
 
 @runtime_checkable
 class Pretrained(Protocol):
-    """Interface of a model that can start from pretrained weights, which are one file on this machine.
+    """Interface of the settings of a model that can start from pretrained weights in a file.
 
-    `weights` in the config names the file, or an entry in a library's list of weights. `sha256` in the config
-    identifies the content of the file.
+    weights: path of the file, or the name of weights in a library's list; None = random weights
+    sha256: digest of the file; None = any
     """
 
     @property
@@ -44,20 +44,22 @@ class Pretrained(Protocol):
     def sha256(self) -> str | None: ...
 
     def weights_file(self) -> Path | None:
-        """Return the path of the file with the pretrained weights, which may not exist yet.
+        """Return the path of the file with the pretrained weights; the file may not exist yet.
 
-        The result is None without pretrained weights.
+        Returns:
+            None without pretrained weights.
         """
         ...
 
     def download_url(self) -> str | None:
-        """Return the URL of the pretrained weights if they must be downloaded first; None if not."""
+        """Return the URL from which the pretrained weights must be downloaded; None if no download is needed."""
         ...
 
     def weights_digest(self) -> str | None:
         """Return the sha256 of the file with the pretrained weights; download the file if it is missing.
 
-        The result is None without pretrained weights.
+        Returns:
+            None without pretrained weights.
 
         Raises:
             SettingError: there is no such file, its digest is not `sha256`, or it does not hold weights of this model.
@@ -65,13 +67,17 @@ class Pretrained(Protocol):
         ...
 
     def weights_info(self) -> WeightsInfo | None:
-        """Describe the pretrained weights for run.json: file, digest, source, license; None without such weights."""
+        """Return file, digest, source and license of the pretrained weights, for run.json.
+
+        Returns:
+            None without pretrained weights.
+        """
         ...
 
 
 @runtime_checkable
 class ResizesImages(Protocol):
-    """Interface of a model that can resize images to the size for which its network was designed."""
+    """Interface of the settings of a model that resizes images to a given size (`input_size`) before its network."""
 
     @property
     def architecture(self) -> str: ...
@@ -85,7 +91,9 @@ class ResizesImages(Protocol):
 
 
 def identify_weights(model: Any) -> Any:
-    """Check the weights file of a model; return the model's settings with the file's digest as `sha256`.
+    """Check the weights file of a model; return the model's settings with the digest of the file as `sha256`.
+
+    The settings of a model without pretrained weights are returned unchanged.
 
     Raises:
         SettingError: the weights file is missing or unusable, or its digest differs from a given `sha256`.

@@ -15,7 +15,11 @@ ONLY_WITH_BLOCKS = "must be null except with model.freeze=blocks"
 
 
 def check_freezing(freeze: str, train_blocks: int | None, norm: str) -> None:
-    """Raise SettingError if a setting is not valid, or if they do not fit together."""
+    """Check the settings `freeze`, `train_blocks` and `norm`.
+
+    Raises:
+        SettingError: a value is not valid, or `train_blocks` is given without freeze=blocks or missing with it.
+    """
     check_choice("freeze", freeze, FREEZE)
     check_choice("norm", norm, NORM)
     check_range("train_blocks", train_blocks, 1)
@@ -25,9 +29,11 @@ def check_freezing(freeze: str, train_blocks: int | None, norm: str) -> None:
 
 
 class FreezableNetwork(NormalizedNetwork):
-    """Base class of networks with preprocessing, some of whose layers may be frozen (not trained).
+    """Base class of networks with preprocessing in which some layers may be frozen (not trained).
 
-    `PartlyFrozen` documents frozen_names and weights_sha256.
+    frozen_norm: whether the statistics of all BatchNorm layers are frozen
+    frozen_names: names in the state dict of the tensors that training does not change
+    weights_sha256: digest of the weights file; None without one
     """
 
     def __init__(
@@ -39,7 +45,7 @@ class FreezableNetwork(NormalizedNetwork):
         self.weights_sha256: str | None = None
 
     def train(self, mode: bool = True) -> "FreezableNetwork":
-        """Set the mode of all layers, except that BatchNorm with frozen statistics remains in eval mode."""
+        """Set the mode of all layers; BatchNorm layers with frozen statistics stay in eval mode."""
         super().train(mode)
         for _, layer in _frozen_norms(self):
             layer.train(False)
@@ -49,15 +55,15 @@ class FreezableNetwork(NormalizedNetwork):
 def freeze_layers(
     model: FreezableNetwork, freeze: str, train_blocks: int | None, norm: str, architecture: str, sha256: str | None
 ) -> FreezableNetwork:
-    """Exclude layers of a new model from training, and set the model to training mode.
+    """Exclude layers of a new model from training, set the model to training mode, and return it.
 
     Args:
-        freeze, train_blocks, norm: the settings.
+        freeze, train_blocks, norm: the settings of these names.
         architecture: name of the network, for error messages.
-        sha256: digest of the file of weights; None = random weights, of which checkpoints hold all layers.
+        sha256: digest of the weights file; None = random weights.
 
     Raises:
-        SettingError: the network has no groups of layers, or fewer than `train_blocks`.
+        SettingError: timm does not divide the network into blocks, or it has fewer than `train_blocks`.
     """
     model.frozen_norm = norm == "frozen" or freeze == "encoder"
     if freeze != "none":
@@ -86,9 +92,9 @@ def _freeze_parameters(model: nn.Module, train_blocks: int | None, architecture:
 
 
 def _frozen_norms(model: FreezableNetwork) -> Iterator[tuple[str, nn.Module]]:
-    """Yield the name and layer of each BatchNorm whose statistics are not updated.
+    """Yield name and layer of each BatchNorm whose statistics are frozen.
 
-    These are all BatchNorm layers, or only those whose parameters are not trained.
+    These are all BatchNorm layers if `frozen_norm` is set, otherwise those whose parameters are not trained.
     """
     for name, layer in model.named_modules():
         if isinstance(layer, _BatchNorm):
@@ -98,7 +104,7 @@ def _frozen_norms(model: FreezableNetwork) -> Iterator[tuple[str, nn.Module]]:
 
 
 def _frozen_names(model: FreezableNetwork) -> Iterator[str]:
-    """Yield the names of parameters that are not trained, and of BatchNorm statistics that are not updated."""
+    """Yield the names of the parameters that are not trained, and of the BatchNorm statistics that are frozen."""
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             yield name

@@ -1,7 +1,7 @@
 """The network of the Food-11 tutorial: four convolutions and two linear layers.
 
 With widths 64, 128, 256, 512 and hidden 1000, at 224 x 224 pixels and 11 classes, it has 26.7 million parameters, as in
-the tutorial; 25,088 x 1000 of them are in the first linear layer.
+the tutorial.
 """
 
 from dataclasses import dataclass

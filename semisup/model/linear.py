@@ -2,9 +2,8 @@
 
     logits = W (s * x / |x|) + b,    W and b start at 0
 
-The scale s makes predictions confident enough: with s = 1, the softmax of a linear classifier on frozen features is so
-flat that after a few hundred steps no confidence reaches a usual threshold. Since W and b start at 0, all seeds start
-with the same model.
+The scale s increases the confidence: with s = 1, the predictions on features do not reach a usual threshold in a few
+hundred steps.
 """
 
 from dataclasses import dataclass
@@ -38,7 +37,7 @@ class Linear:
 
 
 class UnitLength(nn.Module):
-    """Layer that scales the values of each image to Euclidean length `length`: (n, ...) -> (n, D)."""
+    """Layer that flattens the values of each image and scales them to Euclidean length `length`: (n, ...) -> (n, D)."""
 
     def __init__(self, length: float) -> None:
         super().__init__()

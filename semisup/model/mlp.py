@@ -12,7 +12,12 @@ from semisup.model.linear import UnitLength
 
 @dataclass(frozen=True)
 class Mlp:
-    """Settings of a multilayer perceptron with ReLU. Keys: `conf/model/mlp.yaml`."""
+    """Settings of a multilayer perceptron with ReLU.
+
+    scale: length of the scaled features, above 0
+    widths: number of units of each hidden layer
+    dropout: probability of dropout after each hidden layer, in [0, 1)
+    """
 
     scale: float
     widths: list[int]

@@ -1,7 +1,7 @@
 """Any classifier of timm by its name, pretrained or not, with a new classifier layer for K classes.
 
-The model takes gray or RGB images in [0, 1]. It resizes them, and normalizes them by the mean and standard deviation
-that its weights were trained with. The weights are one file on this machine before a run starts.
+The model takes gray or RGB images in [0, 1], resizes them, and normalizes them as in the training of the pretrained
+weights.
 """
 
 from dataclasses import dataclass, field
@@ -88,23 +88,20 @@ _checked: set[tuple[str, str]] = set()
 
 
 class TimmNetwork(FreezableNetwork):
-    """A timm network with its preprocessing: it resizes and normalizes images."""
+    """A timm network that first resizes and normalizes images."""
 
     def layer_depths(self) -> dict[nn.Parameter, int] | None:
-        """Return the depth of every parameter, from 0 at the input; None if timm defines none for this network."""
+        """Return the depth of every parameter, 0 in the first block; None if timm defines no blocks for it."""
         if (groups := layer_groups(self.network)) is None:
             return None
         return {parameter: groups[name] for name, parameter in self.network.named_parameters()}
 
     def head_parameters(self) -> list[nn.Parameter]:
-        """Return the parameters of the classifier layers.
-
-        If timm does not name these layers, they are those of the last linear layer or convolution.
-        """
+        """Return the parameters of the classifier layers."""
         return [parameter for layer in self.classifier_layers() for parameter in layer.parameters()]
 
     def classifier_layers(self) -> list[nn.Module]:
-        """Return the classifier layers that timm names, or else the last linear layer or convolution."""
+        """Return the classifier layers that timm names, or, without names, the last linear layer or convolution."""
         linear = [name for name, each in self.network.named_modules() if isinstance(each, nn.Linear | nn.Conv2d)]
         return [self.network.get_submodule(name) for name in classifier_names(self.network) or linear[-1:]]
 

@@ -1,8 +1,7 @@
 """Any classifier of torchvision by its name, with random or pretrained weights and a head for K classes.
 
-Images in [0, 1] are normalized inside the model, as pretrained weights require, and gray images are repeated over three
-channels. Weights are one file: an entry of torchvision's list, which is downloaded once to the cache of torch.hub, or
-any state_dict of the same architecture that was saved by `torch.save`.
+The model normalizes images in [0, 1] as its pretrained weights require; gray images are repeated over three channels.
+The weights are those of an entry in torchvision's list, which are downloaded once, or those of a local file.
 """
 
 import re
@@ -99,7 +98,7 @@ class TorchvisionClassifier:
         return WeightsInfo(file.name, self.sha256 or require_digest(KEY, file, None), source, license_)
 
     def _source(self) -> str | None:
-        """Return the URL of the weights; None for a local file."""
+        """Return the URL of the pretrained weights; None for a local file and without pretrained weights."""
         local = self.weights is None or is_file_name(self.weights)
         return None if local else str(self._entry(self._models()).url)
 
@@ -116,7 +115,7 @@ class TorchvisionClassifier:
                 ) from None
 
     def _load(self, models: ModuleType, file: Path) -> nn.Module:
-        """Build the network with the classifier layer of the weights file, and load the weights."""
+        """Build the network with as many classes as the weights file has, and load the weights."""
         expected = meta_network(lambda: self._network(models, 1000, loading=True))
         state = read_weights(KEY, file, self.sha256, 2 * state_bytes(expected) + 2**26)
         if self.architecture.startswith("densenet"):
@@ -131,8 +130,7 @@ class TorchvisionClassifier:
         """Build the network with random weights.
 
         Args:
-            loading: True = weights will be loaded: build all layers that torchvision's weight files have, with torch's
-                default random weights.
+            loading: True = the caller will load weights: build all layers that torchvision's weight files have.
         """
         settings: dict[str, Any] = {}
         if self.architecture in AUXILIARY_HEADS:
@@ -163,7 +161,8 @@ class TorchvisionClassifier:
     def _entry(self, models: ModuleType) -> Any:
         """Return the entry of torchvision's list of weights that the setting `weights` names.
 
-        For a local file, return the entry DEFAULT; without pretrained weights, return None.
+        Returns:
+            the entry DEFAULT for a local file; None without pretrained weights.
         """
         if self.weights is None:
             return None
@@ -185,10 +184,7 @@ _checked_files: set[tuple[object, ...]] = set()
 
 
 class _Classifier(FreezableNetwork):
-    """A torchvision network with its preprocessing.
-
-    Gray images are repeated over three channels, and all images are normalized.
-    """
+    """A torchvision network that first normalizes images and repeats gray images over three channels."""
 
     def forward(self, images: Tensor) -> Tensor:
         logits = self.network(self.normalized(images))
@@ -196,7 +192,7 @@ class _Classifier(FreezableNetwork):
 
 
 def _without_auxiliary_heads(network: nn.Module, architecture: str) -> nn.Module:
-    """Remove the auxiliary heads, which are used only in training, with a loss of their own."""
+    """Remove the auxiliary heads of a network, which compute additional losses in training."""
     for name in AUXILIARY_HEADS.get(architecture, ()):
         network.aux_logits = False  # type: ignore[assignment]
         setattr(network, name, None)
@@ -204,10 +200,7 @@ def _without_auxiliary_heads(network: nn.Module, architecture: str) -> nn.Module
 
 
 def _replace_head(network: nn.Module, num_classes: int) -> None:
-    """Replace the last linear layer by a new one with `num_classes` outputs.
-
-    In squeezenet, this layer is a 1x1 convolution.
-    """
+    """Replace the last linear layer or convolution by a new one with `num_classes` outputs."""
     name, last = [(n, m) for n, m in network.named_modules() if isinstance(m, nn.Linear | nn.Conv2d)][-1]
     if isinstance(last, nn.Linear):
         head: nn.Module = nn.Linear(last.in_features, num_classes, bias=last.bias is not None)

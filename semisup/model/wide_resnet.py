@@ -4,8 +4,7 @@
 
 If the width does not change, the shortcut is x itself. Otherwise it is a 1x1 convolution of x; in the first block, it
 is a 1x1 convolution of act(norm(x)). With depth 28 and widen_factor 2 the network has 1,467,626 parameters at 10
-classes and 3 channels. Only the first convolution has a bias, as in USB's implementation. USB and other PyTorch
-implementations omit the norm before the first convolution of groups 2 and 3; the paper's own code and this one have it.
+classes and 3 channels. Only the first convolution has a bias, as in USB's implementation.
 """
 
 from dataclasses import dataclass
@@ -74,6 +73,7 @@ class _Block(nn.Module):
         self.activate_before_residual = activate_before_residual
 
     def forward(self, images: Tensor) -> Tensor:
+        # USB and other PyTorch implementations omit this norm before the first convolution of groups 2 and 3
         active = leaky_relu(self.norm1(images), SLOPE, inplace=True)
         shortcut = self.shortcut(active if self.activate_before_residual else images)
         inner = leaky_relu(conv_bn(self.conv1, self.norm2, active), SLOPE, inplace=True)
@@ -88,7 +88,8 @@ def _norm(channels: int, momentum: float) -> nn.BatchNorm2d:
 def _initialize(module: nn.Module) -> None:
     """Initialize the weights of a layer.
 
-    Convolutions get N(0, 2 / (k^2 * c_out)), the linear layer Glorot's normal distribution, and biases 0.
+    Convolutions get N(0, 2 / (k^2 * c_out)), where k is the side of the kernel and c_out the number of output channels.
+    The linear layer gets Glorot's normal distribution. Biases are 0.
     """
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

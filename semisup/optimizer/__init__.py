@@ -14,6 +14,7 @@ class OptimizerSettings(Protocol):
     def build(self, model: nn.Module) -> torch.optim.Optimizer:
         """Build an optimizer for all parameters of a model that are not frozen.
 
-        Every parameter group has an entry `lr_scale` above 0, which multiplies its learning rate at every step.
+        Every parameter group has an entry `lr_scale`, above 0. At every step, the training loop multiplies the learning
+        rate of the group by it.
         """
         ...

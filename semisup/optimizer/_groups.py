@@ -1,9 +1,9 @@
 """Parameter groups: parameters that share a learning rate and a weight decay.
 
-learning rate of a block at depth d of D = lr * layer_decay^(D - d)        as in BEiT, arXiv 2106.08254
-learning rate of the head = head_lr, which layer_decay does not change; without head_lr it is lr
+    learning rate of block d of 0, 1, ..., D = lr * layer_decay^(D - d)     as in BEiT, arXiv 2106.08254
+    learning rate of the head (classifier layers) = head_lr, or, without head_lr, that of its block
 
-Class tokens, position embeddings and all other parameters that a timm network lists in `no_weight_decay()` have no
+Class tokens, position embeddings and the other parameters that a timm network lists in `no_weight_decay()` have no
 weight decay, as in timm.
 """
 
@@ -19,7 +19,7 @@ from semisup.errors import SettingError, check_range
 
 
 def check_rates(lr: float, head_lr: float | None, layer_decay: float) -> None:
-    """Check the learning-rate settings that all optimizers share.
+    """Check the settings of the learning rates, which all optimizers have.
 
     Raises:
         SettingError: a setting is outside its range.
@@ -43,16 +43,15 @@ def parameter_groups(
 ) -> list[dict[str, Any]]:
     """Divide the trained parameters of a model into groups for a torch optimizer.
 
-    Each group has an entry `lr_scale` above 0, by which the training loop multiplies the learning rate at every step.
-    The entry is saved with the state of the optimizer.
+    Each group has an entry `lr_scale`, above 0: the factor of its learning rate.
 
     Args:
         decay_norm_and_bias: False = no weight decay on parameters of one dimension (biases, normalization layers).
         layer_decay: in (0, 1], learning rate of a block divided by that of the next block; 1 = the same for all.
-        head_scale: factor of the head's learning rate.
+        head_scale: `lr_scale` of the classifier layers; 1 = as for the other layers of their block.
 
     Raises:
-        SettingError: layer_decay is below 1, but the layers of the network are not grouped.
+        SettingError: layer_decay is below 1, but the layers of the network are not divided into blocks.
     """
     scale = dict.fromkeys(model.parameters(), 1.0)
     if layer_decay < 1:
@@ -77,7 +76,7 @@ def parameter_groups(
 
 
 def _undecayed(model: nn.Module) -> set[Parameter]:
-    """Find the parameters for which the network itself asks for no weight decay, such as class tokens."""
+    """Return the parameters that must not have weight decay according to timm or torchvision, such as class tokens."""
     named = dict(model.named_parameters())
     parameters = {each for name, each in named.items() if name.rpartition(".")[2] in EMBEDDINGS}
     timm = next((module for module in model.modules() if callable(getattr(module, "no_weight_decay", None))), None)

@@ -7,5 +7,9 @@ class Schedule(Protocol):
     """Interface of the settings of a learning-rate schedule."""
 
     def factor(self, progress: float) -> float:
-        """Return the factor of the learning rate, in [0, 1], at `progress` in [0, 1]."""
+        """Return the factor of the learning rate, in [0, 1].
+
+        Args:
+            progress: completed fraction of the training, in [0, 1].
+        """
         ...

@@ -9,7 +9,7 @@ from semisup.errors import check_range
 class Constant:
     """Settings of the constant schedule.
 
-    warmup: fraction of the training, in [0, 1], over which the rate rises from 0
+    warmup: fraction of the training, in [0, 1], in which the learning rate increases linearly from 0
     """
 
     warmup: float

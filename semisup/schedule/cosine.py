@@ -10,8 +10,8 @@ from semisup.errors import check_range
 class Cosine:
     """Settings of the cosine schedule.
 
-    warmup: fraction of the training, in [0, 1], over which the rate rises from 0
-    final: factor at the end of the training, in [0, 1]
+    warmup: fraction of the training, in [0, 1], in which the learning rate increases linearly from 0
+    final: factor of the learning rate at the end of the training, in [0, 1]
     """
 
     warmup: float

@@ -1,8 +1,8 @@
 """A linear warmup, then the first part of a cosine: FixMatch's schedule (arXiv 2001.07685, section 2.4).
 
-factor = cos(pi * h * t)        with t in [0, 1], the progress after the warmup
+    factor = cos(pi * h * t)        t = progress after the warmup, in [0, 1]; h = number of half periods
 
-h is the number of half periods. With h = 7/16, the factor is 0.195 at the end.
+With h = 7/16, as in FixMatch, the factor is 0.195 at the end.
 """
 
 import math
@@ -15,8 +15,8 @@ from semisup.errors import check_range
 class PartialCosine:
     """Settings of the partial cosine schedule.
 
-    warmup: fraction of the training, in [0, 1], over which the rate rises from 0
-    half_periods: h, the part of the cosine that follows, in [0, 0.5]
+    warmup: fraction of the training, in [0, 1], in which the learning rate increases linearly from 0
+    half_periods: number of half periods of the cosine after the warmup, in [0, 0.5]
     """
 
     warmup: float

@@ -24,9 +24,10 @@ class RunInfo:
     group: sweep or experiment that the run belongs to
     job_type: the command: train, reproduce or compare
     tags: labels to search for
-    folder: directory that the tracker writes to, shared by all runs; W&B requires the name `wandb`
+    folder: directory named `wandb` that the tracker writes to, shared by all runs
     config: plain data without secrets, which is uploaded
-    defaults: settings of the tracker in conf/; an environment variable replaces only a setting with this value
+    defaults: default values of the tracker's settings; an environment variable can replace a setting with its default
+        value
     """
 
     run_id: str
@@ -43,22 +44,26 @@ class RunInfo:
 
 
 class Tracker(ABC):
-    """An open run in a tracker. No method raises an exception or changes its arguments."""
+    """A run that is open in a tracker. The methods raise no exceptions and do not change their arguments."""
 
     wanted_thumbnails: int = 0
     """Number of the most confident pseudo-labels, and of the least confident ones, that `thumbnails` shows."""
 
     @abstractmethod
     def row(self, row: MetricsRow) -> None:
-        """Log one row of metrics.jsonl, without values that are None, NaN or infinite."""
+        """Log one row of metrics.jsonl; values that are None, NaN or infinite are left out."""
 
     @abstractmethod
     def plots(self, plots: dict[str, Path]) -> None:
-        """Log image files under the names `plots/<name>`; `plots`: name -> path of a PNG."""
+        """Log image files under the names `plots/<name>`.
+
+        Args:
+            plots: name -> path of a PNG.
+        """
 
     @abstractmethod
     def thumbnails(self, name: str, columns: list[str], rows: list[list[object]], images: NDArray[np.uint8]) -> None:
-        """Log a table whose first column, `image`, has images.
+        """Log a table with images in its first column, `image`.
 
         Args:
             name: name of the table.
@@ -73,7 +78,7 @@ class Tracker(ABC):
 
     @abstractmethod
     def close(self, summary: dict[str, object], exit_code: int) -> None:
-        """Close the run; later calls of any method have no effect.
+        """Close the run; after this, all methods do nothing.
 
         Args:
             summary: metrics by name, as in summary.json.

@@ -15,10 +15,9 @@ class UnavailableError(Exception):
 
 
 def run_with_timeout(seconds: float, doing: str, work: Callable[[], T]) -> T:
-    """Call a function in a daemon thread, and return its result or raise an error after the time limit.
+    """Call a function in a thread and return its result, or raise an error after the time limit.
 
-    At the time limit, this function stops waiting for the thread, which does not keep the process from exiting. Signals
-    are handled by the main thread, so Ctrl-C ends the wait.
+    At the time limit, the thread is not stopped, but it does not keep the process from exiting.
 
     Args:
         seconds: time limit.

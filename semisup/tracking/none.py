@@ -7,10 +7,10 @@ from semisup.tracking import NullTracker, RunInfo, Tracker
 
 @dataclass(frozen=True)
 class NoTracking:
-    """No tracker; it has no settings, so `tracking=none tracking.mode=online` is an error."""
+    """Settings of `tracking=none`, an empty class: runs are not sent to a tracker."""
 
     def require_installed(self) -> None:
-        """Check nothing, because `tracking=none` needs no package."""
+        """Do nothing, because `tracking=none` needs no package."""
 
     def open(self, run_info: RunInfo) -> Tracker:
         """Return a tracker that does nothing."""

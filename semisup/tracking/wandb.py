@@ -93,12 +93,12 @@ class Wandb:
     def open(self, run_info: RunInfo) -> Tracker:
         """Open a run in W&B; on failure, warn and return a tracker that does nothing.
 
-        If the server cannot be reached, this process does not try again, so a sweep waits for the server only once. A
-        run whose id exists in W&B starts empty: online, W&B replaces the old rows; offline, the older files are removed
-        when the run is closed. So a resumed run must log all its rows again.
+        After a failure to reach the server, later calls in this process do not try again. If W&B already has a run with
+        this id, its rows are replaced, so a resumed run must log all its rows again.
 
-        Environment variables of wandb apply: WANDB_PROJECT, WANDB_ENTITY, WANDB_TAGS and WANDB_MODE where the setting
-        has its default value, and WANDB_DIR, WANDB_RUN_GROUP, WANDB_NAME and WANDB_NOTES always.
+        These environment variables are used: WANDB_PROJECT, WANDB_ENTITY, WANDB_TAGS and WANDB_MODE if the setting has
+            its
+        default value, and always WANDB_DIR, WANDB_RUN_GROUP and WANDB_NAME.
         """
         mode = self._mode()
         if mode == "disabled" or mode in _unreachable_modes:
@@ -118,15 +118,16 @@ class Wandb:
         return _Run(run, self, run_info)
 
     def _mode(self) -> str:
-        """Return the setting `tracking.mode` or, if it is null, the environment variable WANDB_MODE.
+        """Return the mode of W&B: `online`, `offline` or `disabled`.
 
-        Without either, the mode is online under `wandb agent` and otherwise offline.
+        It is the setting `tracking.mode` or, if this is null, the environment variable WANDB_MODE. Without either, it
+        is `online` under `wandb agent` and otherwise `offline`.
         """
         return self.mode or os.environ.get("WANDB_MODE") or ("online" if is_wandb_agent() else "offline")
 
 
 class _Run(Tracker):
-    """An open run in W&B; after the first failure, its methods do nothing."""
+    """A run that is open in W&B; after the first failure, its methods do nothing."""
 
     def __init__(self, run: "wandb.Run", settings: Wandb, run_info: RunInfo) -> None:
         self._run: wandb.Run | None = run
@@ -187,7 +188,12 @@ class _Run(Tracker):
         self._end()
 
     def _do(self, doing: str, work: Callable[["wandb.Run"], object], seconds: float | None = None) -> None:
-        """Call `work` on the run with a time limit; the first failure disables tracking for the run."""
+        """Call `work` with the W&B run and a time limit; the first failure ends the tracking of the run with a warning.
+
+        Args:
+            doing: name of the operation, for the warning.
+            seconds: time limit; None = `init_timeout_seconds`.
+        """
         run = self._run
         if run is None:
             return
@@ -203,12 +209,12 @@ class _Run(Tracker):
 
 
 def _with_environment(settings: Wandb, defaults: Mapping[str, Any]) -> Wandb:
-    """Replace the settings that have their default value by those of the environment variables.
+    """Replace settings that have their default value by the values of wandb's environment variables.
 
-    One warning names the variables that have no effect because the setting has another value.
+    A warning names the variables that are not used, because the setting has another value than its default.
 
     Args:
-        defaults: default values of the settings; a setting that is null or empty counts as a default, too.
+        defaults: default values of the settings; null and empty values count as defaults, too.
 
     Raises:
         SettingError: the value of a variable is not valid.
@@ -234,9 +240,9 @@ def _with_environment(settings: Wandb, defaults: Mapping[str, Any]) -> Wandb:
 
 
 def environment_info(run_info: RunInfo) -> RunInfo:
-    """Replace group, name and folder of a run by the environment variables of wandb that are set.
+    """Replace group, name and folder of a run by the environment variables WANDB_RUN_GROUP, WANDB_NAME and WANDB_DIR.
 
-    The comparison of a sweep keeps its own name.
+    Variables that are not set have no effect, and WANDB_NAME has none on a run of `semisup compare`.
     """
     group, name = os.environ.get("WANDB_RUN_GROUP"), os.environ.get("WANDB_NAME")
     directory = os.environ.get("WANDB_DIR")
@@ -251,14 +257,14 @@ def environment_info(run_info: RunInfo) -> RunInfo:
 
 
 def is_wandb_agent() -> bool:
-    """Whether `wandb agent` started this process, and the agent's W&B run is not open yet."""
+    """Whether `wandb agent` started this process, and the W&B run of the agent is not open yet."""
     return bool(os.environ.get(AGENTS[0]))
 
 
 def _start(settings: Wandb, mode: str, run_info: RunInfo) -> "wandb.Run":
     """Open a run in W&B; under `wandb agent`, open the run that the agent created.
 
-    It may hang or raise any exception.
+    The call may hang or raise any exception.
     """
     folder = run_info.folder.absolute()
     folder.mkdir(parents=True, exist_ok=True)
@@ -303,9 +309,9 @@ def _start(settings: Wandb, mode: str, run_info: RunInfo) -> "wandb.Run":
 
 @contextlib.contextmanager
 def _kept_in(folder: Path) -> Iterator[None]:
-    """Within this context, wandb keeps its cache and temporary images in `folder`, and prints and asks nothing.
+    """Context in which wandb writes its cache and temporary images to `folder`, and prints nothing.
 
-    It sets environment variables until the context ends.
+    It sets environment variables that are not set yet, and removes them at the end.
     """
     settings = {
         "WANDB_SILENT": "true",
@@ -327,10 +333,8 @@ def _cut(value: Any, limit: int = MAX_TEXT_LENGTH) -> Any:
 
 
 def _to_image(image: NDArray[np.uint8]) -> "wandb.Image":
-    """Convert a (C, S, S) uint8 image to a W&B image through PIL.
-
-    wandb would rescale an array that has only small values.
-    """
+    """Convert a (C, S, S) uint8 image to a W&B image with the same pixel values."""
+    # through PIL, because wandb would rescale an array that has only small values
     from PIL import Image
     from wandb import Image as WandbImage
 
@@ -338,9 +342,11 @@ def _to_image(image: NDArray[np.uint8]) -> "wandb.Image":
 
 
 def _remove_older(written: Path, run_id: str) -> None:
-    """Remove offline files that earlier processes of the same run wrote and that were not uploaded.
+    """Remove the offline files that earlier processes wrote for the same run, unless they were uploaded.
 
-    `written`, the directory of this process, has all their rows.
+    Args:
+        written: directory of the files of this process, which contain all rows of the run.
+        run_id: id of the run in W&B.
     """
     name = re.compile(rf"offline-run-\d{{8}}_\d{{6}}-{re.escape(run_id)}")
     for folder in written.parent.iterdir():
@@ -350,14 +356,14 @@ def _remove_older(written: Path, run_id: str) -> None:
 
 
 def _teardown(exit_code: int) -> None:
-    """Stop the service process of wandb. It may hang or raise any exception."""
+    """Stop the service process of wandb; the call may hang or raise any exception."""
     import wandb
 
     wandb.teardown(exit_code)
 
 
 def _disable(run_info: RunInfo, error: UnavailableError) -> None:
-    """Stop wandb and warn; called at most once per run."""
+    """Stop wandb and warn that the run is no longer tracked."""
     with contextlib.suppress(UnavailableError):  # the first failure is reported below
         run_with_timeout(GRACE_SECONDS, "teardown", lambda: _teardown(1))
     # the run id keeps Python from suppressing the warning of the next run as a duplicate
