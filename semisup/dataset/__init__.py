@@ -1,7 +1,6 @@
 """Data sets: read labeled, unlabeled, validation and test images as arrays of uint8 pixels.
 
-`Dataset.inspect` finds the images without decoding them, and `Dataset.read` decodes them. So every error that can be
-found without decoding is reported first.
+`Dataset.inspect` finds the images and checks the settings; `Dataset.read` decodes the images.
 """
 
 from semisup.core.types import SPLITS

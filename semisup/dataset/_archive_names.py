@@ -1,7 +1,6 @@
-"""Refuse a data set of several archives (tar or zip files) whose names would be misunderstood.
+"""Reject a data set of several archives (tar or zip files) that would be read in another way than the user expects.
 
-Most layouts read only the names of the files inside an archive. For example, `test.zip` beside `train.zip` would be
-merged into the labeled images, or the names of the archives would become classes.
+For example, the images of `test.zip` beside `train.zip` would become labeled images.
 """
 
 from semisup.dataset._archive_source import ArchiveSource
@@ -13,23 +12,20 @@ from semisup.text import listed
 
 
 def refuse_collision(source: Source) -> None:
-    """Refuse archives that contain files with the same path.
-
-    Raises:
-        DataError: two archives have a member of the same name.
-    """
+    """Raise DataError if two archives of a data set contain files with the same path."""
     if isinstance(source, ArchiveSource) and source.listing.collision:
         fix = "unpack them, give the files names of their own, or name one archive with dataset.root=ARCHIVE"
         raise DataError(f"{source.listing.collision}; {fix}")
 
 
 def refuse_splits(source: Source) -> None:
-    """Refuse archives named after different splits, such as train.zip and test.zip.
+    """Reject archives that are named after different splits, such as train.zip and test.zip.
 
-    They are allowed if the images of test.zip are in a folder test/.
+    They are accepted if all images of test.zip are in a folder such as test/.
 
     Raises:
-        DataError: an archive such as test.zip is beside one such as train.zip, and has images outside a folder test/.
+        DataError: an archive such as test.zip has images outside a folder test/, and there is an archive of another
+            split.
     """
     if not isinstance(source, ArchiveSource):
         return

@@ -1,4 +1,4 @@
-"""Read a data set from tar and zip archives. The folders are taken from the paths of the files inside the archives."""
+"""Read a data set from tar and zip archives, with folders as in the paths of the files inside the archives."""
 
 import io
 import unicodedata
@@ -23,11 +23,11 @@ MAX_ATTACHED_BYTES = 2**26
 
 
 class ArchiveSource:
-    """Source of a data set whose files are members of tar or zip archives.
+    """Files of a data set in tar or zip archives; implements `Source`.
 
     Args:
-        root: path of the archive, or of the folder or pattern of several, for messages.
-        listing: their members.
+        root: path of the archive, or of the folder or pattern that names several archives; for messages.
+        listing: the files in the archives.
     """
 
     is_table = False
@@ -42,14 +42,16 @@ class ArchiveSource:
     def open(
         cls, root: Path, archives: Sequence[Path], inside: str = "", *, cache: Path | None = None
     ) -> "ArchiveSource":
-        """Open archives as a source.
+        """Open archives as a source of a data set.
 
         Args:
-            inside: the folder in them that becomes the root of the source.
-            cache: folder in which the listings of archives are stored; None = none.
+            root: path of the archive, or of the folder or pattern that names several archives; for messages.
+            archives: paths of the archives.
+            inside: folder in the archives that is the root of the data set; "" = the archives themselves.
+            cache: folder in which the listings of archives are stored; None = no cache.
 
         Raises:
-            DataError: an archive is refused, or has no such folder.
+            DataError: an archive cannot be read, or has no folder `inside`.
         """
         listing = list_archives(archives, cache=cache)
         if inside and inside not in listing.folders:
@@ -94,7 +96,7 @@ class ArchiveSource:
             yield shown(self.root / folder), ArchiveSource(self.root / folder, take_folder(self.listing, folder))
 
     def only_folder(self) -> "ArchiveSource | None":
-        """Return the source below the folder that contains all members; None if there is no such folder."""
+        """Return the source whose root is the single top folder, if it contains all files; otherwise None."""
         folders = self.subfolders(".")
         outside = any("/" not in image.name for image in self.listing.images)
         if len(folders) != 1 or outside or any("/" not in name for name in self.listing.attached):

@@ -15,13 +15,14 @@ BESIDE = "image beside the class folders"
 
 
 def list_classes(source: Source, where: str, skip: Collection[str] = ()) -> list[str]:
-    """List the names of the class folders in the folder of labeled images.
+    """List the names of the class folders in a folder of labeled images.
 
     Args:
-        skip: paths of folders that are no classes.
+        where: path of the folder.
+        skip: paths of folders in it that are not classes.
 
     Raises:
-        DataError: there are fewer than two.
+        DataError: there are fewer than two class folders.
     """
     classes = [name for name, folder in source.folders(where).items() if folder not in skip]
     if len(classes) < 2:
@@ -34,13 +35,17 @@ def list_classes(source: Source, where: str, skip: Collection[str] = ()) -> list
 def files_by_class(
     source: Source, split: str, where: str, classes: list[str], ignored: Counter[str], skip: Collection[str] = ()
 ) -> FileSplit:
-    """List the images of a set with class folders, with the class numbers of the labeled images.
+    """List the images in the class folders of a set, with their class numbers.
 
     Args:
-        skip: paths of folders that are no classes.
+        split: labeled, validation or test.
+        where: path of the folder that contains the class folders.
+        classes: names of the classes, in the order of their numbers.
+        ignored: this function adds reason or suffix -> number of files that are not read.
+        skip: paths of folders in `where` that are not classes.
 
     Raises:
-        DataError: there is a folder of an unknown class, a labeled class without images, or no image at all.
+        DataError: a folder is not one of `classes`, a class has no labeled image, or there is no image at all.
     """
     folders = {name: path for name, path in source.folders(where).items() if path not in skip}
     folder = source.shown(where)
@@ -69,14 +74,18 @@ def files_by_class(
 
 
 def note_beside(ignored: Counter[str]) -> list[str]:
-    """Describe how many images lie next to the class folders and are not read; [] if there are none."""
+    """Describe how many images are next to the class folders and therefore not read; [] if there are none.
+
+    Args:
+        ignored: reason -> number of files that are not read.
+    """
     count = ignored[BESIDE]
     images = f"{count} image{'s are' if count != 1 else ' is'} not read"
     return [f"{images}: beside the class folders, not in one of them"] if count else []
 
 
 def scan_files(source: Source, where: str, ignored: Counter[str]) -> tuple[ImageFile, ...]:
-    """Find the image files in a folder, and count all other entries in `ignored`."""
+    """Find the image files in a folder and its subfolders; count all other entries in `ignored`."""
     result = source.scan(where)
     ignored.update(result.ignored)
     ignored.update(result.suffixes)

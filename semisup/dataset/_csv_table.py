@@ -1,11 +1,10 @@
 """Read the rows of a text table (CSV, TSV), with the encodings and separators that spreadsheets use.
 
     encoding    UTF-8 with or without a byte order mark, UTF-16
-    separator   comma, semicolon, tab or vertical bar, as in the first row; or as a line such as "sep=;" says
-    cells       quoted or not; spaces around a cell do not count
+    separator   comma, semicolon, tab or vertical bar, as in the first row; or set by a first line such as "sep=;"
+    cells       quoted or not; spaces around a cell are removed
 
-Every row must have as many cells as the first. So a table in which separators are mixed is refused and not misread.
-`csv.Sniffer` was not used: it guesses from all characters, and splits `a.png` at the point.
+Every row must have as many cells as the first row.
 """
 
 import csv
@@ -34,7 +33,7 @@ class CsvTable:
     """An open text table.
 
     header: names of the columns
-    row: number of the line in which the row ends that was read last; the first line of the file has the number 1
+    row: number of the last line that was read, from 1
 
     Raises:
         DataError: the file is not text, or is empty.
@@ -50,7 +49,7 @@ class CsvTable:
             raise
 
     def close(self) -> None:
-        """Detach the file, which stays open."""
+        """Stop using the file, without closing it."""
         self.file.detach()
 
     def _read_header(self) -> None:
@@ -73,14 +72,13 @@ class CsvTable:
         return ""
 
     def rows(self, columns: Sequence[int]) -> Iterator[list[str]]:
-        """Yield the cells of each row in the columns at these positions.
-
-        Rows without any text are skipped.
+        """Yield the cells of each row in the columns at the given positions; empty rows are skipped.
 
         Raises:
             DataError: a row has another number of cells than the first row, or is damaged.
         """
         before, width = self.row, len(self.header)
+        # not `csv.Sniffer`, which guesses from all characters, and splits `a.png` at the point
         reader = csv.reader(self.file, delimiter=self.separator, skipinitialspace=True, strict=True)
         try:
             for cells in reader:
@@ -118,10 +116,10 @@ class CsvTable:
 
 
 def _encoding(file: BinaryIO, shown_path: str) -> str:
-    """Find the encoding of a text table by its first bytes.
+    """Detect the encoding of a text table by its first bytes.
 
     Raises:
-        DataError: the file is of another kind.
+        DataError: the file is not a text table, for example an Excel workbook.
     """
     head = file.read(64)
     file.seek(0)
@@ -140,9 +138,13 @@ def _encoding(file: BinaryIO, shown_path: str) -> str:
 
 
 def _split_header(line: str, separator: str | None) -> tuple[list[str], str]:
-    """Split the first row by the separator that gives the most cells.
+    """Split the first row into cells, without empty cells at the end.
 
-    Empty cells at its end are removed.
+    Args:
+        separator: the separator; None = use the one that gives the most cells.
+
+    Returns:
+        the cells, and the separator.
     """
     best: tuple[list[str], str] = ([], separator or SEPARATORS[0])
     for each in SEPARATORS if separator is None else (separator,):

@@ -17,9 +17,10 @@ def describe(
     """Describe in one line how the files were read: the folders of each set, and what was not read.
 
     Args:
-        layout: the layout in words, such as "class folders".
-        places: set -> its folders.
-        reads: "folders" and "images", if all folders or all images in the root itself are read.
+        source: the files of the data set.
+        layout: description of the layout, such as "class folders".
+        places: set (labeled, unlabeled, validation, test) -> its folders.
+        reads: contains "folders" if all folders in the root are read, and "images" if all images in the root are.
         unread: further folders that are not read.
     """
     sets = [f"{key} images in {_folders(folders)}" for key, folders in places.items() if folders]
@@ -33,7 +34,7 @@ def describe(
 
 
 def some(classes: Sequence[str], most: int = 11) -> str:
-    """Format the names of the first classes for a message."""
+    """Format the first `most` class names for a message, such as `cat, dog, ...`."""
     names = [printable(name, 40) for name in classes[:most]]
     return ", ".join(names) + (", ..." if len(classes) > most else "")
 

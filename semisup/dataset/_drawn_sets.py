@@ -1,4 +1,4 @@
-"""Draw validation and test images from the labeled images of a data set that has no such images."""
+"""Choose random validation and test images among the labeled images, for data sets without such images."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -15,7 +15,10 @@ Index = NDArray[numpy.int64]
 
 
 class DrawnSets(NamedTuple):
-    """Validation and test images drawn from the labeled images: positions of the images of each of the K classes."""
+    """Labeled images that are divided at random into test, validation and remaining images.
+
+    Each field has the positions of the images of each of the K classes.
+    """
 
     test: list[Index]
     validation: list[Index]
@@ -23,14 +26,14 @@ class DrawnSets(NamedTuple):
 
 
 def draw_sets(orders: Sequence[Index], classes: Sequence[str], validation_share: float, test_share: float) -> DrawnSets:
-    """Draw validation and test images from each class: at least one image for each share above 0, and never all images.
+    """Choose validation and test images from each class.
 
-    The first images of the order are the test set, the next ones the validation set, as in `core/class_split.py`.
+    For each share above 0, at least one image is chosen; at least one image of the class remains.
 
     Args:
-        orders: positions of the images of each class, in the order that the split seed gives.
+        orders: positions of the images of each class, in random order.
         classes: K names, for the error message.
-        validation_share, test_share: fractions of each class; 0 = draw no image.
+        validation_share, test_share: fractions of each class; 0 = choose no image.
 
     Raises:
         SettingError: a class has too few images.
@@ -49,7 +52,7 @@ def draw_sets(orders: Sequence[Index], classes: Sequence[str], validation_share:
 
 
 def describe_drawn(drawn: DrawnSets, validation_share: float, test_share: float) -> list[str]:
-    """Describe the validation and test sets that were drawn, in one line for each."""
+    """Describe the sets that `draw_sets` chose, in one line for the validation set and one for the test set."""
     lines, total = [], sum(map(len, [*drawn.test, *drawn.validation, *drawn.rest]))
     for split, share, images in (
         ("validation", validation_share, drawn.validation),
@@ -63,12 +66,12 @@ def describe_drawn(drawn: DrawnSets, validation_share: float, test_share: float)
 
 
 def joined(parts: Sequence[Index]) -> list[int]:
-    """Join positions of images to one ascending list."""
+    """Join the positions of the images of several classes to one ascending list."""
     return sorted(numpy.concatenate(parts).tolist()) if parts else []
 
 
 def without(files: list[ImageFile], parts: Sequence[FileSplit]) -> list[ImageFile]:
-    """Remove the files that are in one of the given splits from a list of files."""
+    """Remove the files that are in one of the splits `parts` from a list of files."""
     names = {file.name for part in parts for file in part.files}
     return [file for file in files if file.name not in names] if names else files
 

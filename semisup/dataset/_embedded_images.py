@@ -13,8 +13,8 @@ from semisup.text import escape_name
 def embedded_images(source: Source, tables: Mapping[str, Table]) -> dict[str, list[ParquetCell]]:
     """List the images in Parquet tables, one for each row: path of the table -> images.
 
-    An image has the name that the table stores. If some image of a table has none, or two have the same, the images of
-    the table have the names `TABLE/ROW`; if two tables have a name in common, each name begins with that of its table.
+    The names of the images are those in the table. If a table does not have a unique name for each image, its images
+    are named TABLE/ROW. If two tables share a name, TABLE/ is put before every name.
 
     Raises:
         DataError: the table is inside an archive.

@@ -1,4 +1,4 @@
-"""The image files of each split of a data set, and their positions in the decoded lists of files."""
+"""The image files of each split of a data set, and the lists in which they are decoded."""
 
 import operator
 from collections.abc import Mapping, Sequence
@@ -10,17 +10,17 @@ from semisup.images.scan import ImageFile
 
 
 class FileSplit(NamedTuple):
-    """Files of one split and their class numbers; -1 = the class is unknown or must not be used."""
+    """Files of one split and their class numbers; -1 = unknown, or withheld because the images are unlabeled."""
 
     files: list[ImageFile]
     targets: list[int]
 
     def rows(self, rows: Sequence[int]) -> "FileSplit":
-        """Return the files at these positions of the list."""
+        """Return the files at the positions `rows`, with their class numbers."""
         return FileSplit([self.files[row] for row in rows], [self.targets[row] for row in rows])
 
     def hidden(self) -> "FileSplit":
-        """Copy the list of files without their classes, as for unlabeled images."""
+        """Return the same files with all class numbers replaced by -1, for unlabeled images."""
         return FileSplit(self.files, [-1] * len(self.files))
 
 
@@ -29,9 +29,8 @@ class FileIndex(NamedTuple):
 
     parts: split -> files
     hidden: true class numbers of the unlabeled files; -1 = unknown
-    file_lists: name -> list of files; together the lists contain all files. They do not depend on how the files are
-        split, and each list is decoded and cached as a whole
-    ignored: reason -> number of directory entries that are not read, and suffix -> number of files of other kinds
+    file_lists: name -> list of files; the lists contain all files, and each is decoded and cached as a whole
+    ignored: reason -> number of entries that are not read, and suffix -> number of files that are no images
     """
 
     parts: Mapping[str, FileSplit]
@@ -42,9 +41,6 @@ class FileIndex(NamedTuple):
 
 def file_numbers(index: FileIndex) -> dict[str, Any]:
     """Number the files of all lists consecutively, and return the numbers of the files of each split.
-
-    If a split begins with the whole list of the same name, as is usual for large splits, these files are matched by
-    position. All other files are looked up by name.
 
     Returns:
         split -> (n,) int64, the number of each file of the split.
@@ -69,9 +65,10 @@ def file_numbers(index: FileIndex) -> dict[str, Any]:
 
 
 def splits_are_lists(index: FileIndex, numbers: Mapping[str, Any]) -> bool:
-    """Whether every split is empty or a whole list of files, in its order.
+    """Whether every split is empty or a whole list of files, in the same order.
 
-    If not, the pixels are copied from the lists to the splits and need twice the memory.
+    Args:
+        numbers: result of `file_numbers`.
     """
     files = sum(map(len, index.file_lists.values()))
     whole = all(
@@ -82,5 +79,5 @@ def splits_are_lists(index: FileIndex, numbers: Mapping[str, Any]) -> bool:
 
 
 def _head(files: Sequence[ImageFile], listed: Sequence[ImageFile]) -> int:
-    """Return the length of the list if `files` begins with exactly the files of the list; otherwise 0."""
+    """Return the length of the list `listed` if `files` begins with all its files in this order; otherwise 0."""
     return len(listed) if len(files) >= len(listed) and all(map(operator.is_, files, listed)) else 0

@@ -1,4 +1,4 @@
-"""Find the folder of each set (labeled, validation, ...) by its setting, or by a usual name such as `val`."""
+"""Find the folders of the labeled, unlabeled, validation and test images by their settings or by usual names."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
@@ -13,30 +13,32 @@ ANY_WORD = frozenset(word for words in FOLDER_WORDS.values() for word in words)
 
 
 def is_word(split: str, name: str) -> bool:
-    """Whether `name` is a usual name for the folder of this set, such as `val` for validation."""
+    """Whether `name` is a usual name for the folder of this split, such as `val` for validation."""
     return name.casefold() in FOLDER_WORDS[split]
 
 
 def word_folders(source: Source, inside: str) -> list[str]:
-    """List the folders in `inside` that have the usual name of a set, such as `val`.
-
-    Such folders are never classes.
-    """
+    """List the folders in `inside` that are named like a set of images, such as `val`; they are never classes."""
     return [each for each in source.folders(inside).values() if is_any_word(each)]
 
 
 def class_candidates(source: Source, inside: str) -> list[str]:
-    """List the folders in `inside` that can be classes: those without a usual name of a set."""
+    """List the folders in `inside` that can be classes: all except those named like a set of images, such as `val`."""
     return [each for each in source.folders(inside).values() if not is_any_word(each)]
 
 
 def is_any_word(where: str) -> bool:
-    """Whether the name of a folder is a usual name of any set."""
+    """Whether a folder is named like a set of images, such as `train`, `val` or `test`."""
     return last_name(where).casefold() in ANY_WORD
 
 
 def unread_folders(folders: Sequence[str], places: Mapping[str, Sequence[str]]) -> list[str]:
-    """Filter a list of folders: return those from which no image is read. `places` has the folders of each set."""
+    """Return those of the given folders from which no image is read.
+
+    Args:
+        folders: paths of folders.
+        places: set (labeled, unlabeled, validation, test) -> the folders from which it is read.
+    """
     read = [PurePosixPath(each) for used in places.values() for each in used]
     above = {each for path in read for each in (path, *path.parents)}
     other = [PurePosixPath(each) for key, used in places.items() if key != "labeled" for each in used]
@@ -45,20 +47,21 @@ def unread_folders(folders: Sequence[str], places: Mapping[str, Sequence[str]]) 
 
 
 def named_folders(source: Source, split: str, inside: str = ".") -> list[str]:
-    """List the folders in `inside` whose names are usual for this set, such as `val` for validation."""
+    """List the folders in `inside` with a usual name for this split, such as `val` for validation."""
     return [each for each in source.subfolders(inside) if is_word(split, last_name(each))]
 
 
 def find_folder(source: Source, split: str, setting: str | None) -> str | None:
     """Find the folder of the labeled, unlabeled, validation or test images.
 
-    A setting such as `validation` also finds `val/` or `Valid/` in the root, unless there is a folder of its own name.
+    If `setting` is a usual name such as `validation` and there is no such folder, a folder with another usual name for
+    the split, such as `val` or `Valid`, is used.
 
     Returns:
-        The path of the folder; None if the setting is null, or if there is no folder of these names.
+        the path of the folder; None if the setting is null, or if no folder has a usual name.
 
     Raises:
-        SettingError: there are several folders of these names, or the setting is another name, of no folder.
+        SettingError: several folders have a usual name, or the setting has another name and there is no such folder.
     """
     if setting is None or source.is_dir(setting):
         return setting
@@ -71,7 +74,7 @@ def train_folder(source: Source, names: SetNames) -> str | None:
     """Find the folder of labeled images; None if there is none.
 
     Raises:
-        SettingError: several folders have one of the names.
+        SettingError: several folders have a usual name for labeled images.
     """
     if source.is_dir(names.labeled):
         return names.labeled
@@ -95,11 +98,11 @@ def other_places(source: Source, names: SetNames, train: str) -> dict[str, list[
 def find_unlabeled(source: Source, names: SetNames, inside: Sequence[str]) -> list[str]:
     """Find the folders of unlabeled images.
 
-    If the setting names one folder that does not exist, such as `training/unlabeled`, and its name is one of the usual
-    names, then all folders with such a name in the folders `inside` are found.
+    If the setting is one folder that does not exist but has a usual name, such as `training/unlabeled`, all folders
+    with a usual name in the folders `inside` are returned.
 
     Raises:
-        SettingError: a folder does not exist.
+        SettingError: a folder does not exist and has no usual name.
     """
     if names.unlabeled is None:
         return []
@@ -115,7 +118,7 @@ def only_one(source: Source, split: str, setting: str, folders: list[str]) -> st
     """Return the single folder in a list of candidates; None if the list is empty.
 
     Raises:
-        SettingError: there are several.
+        SettingError: there are several candidates.
     """
     if len(folders) > 1:
         names = listed([f"{last_name(each)}/" for each in folders], "and")
@@ -125,7 +128,12 @@ def only_one(source: Source, split: str, setting: str, folders: list[str]) -> st
 
 
 def missing_folder(source: Source, split: str, setting: str) -> SettingError:
-    """Build the error about a setting that names a folder that does not exist."""
+    """Build the error about a setting that names a folder that does not exist.
+
+    Args:
+        split: key of the setting: labeled, unlabeled, validation or test.
+        setting: value of the setting.
+    """
     siblings = [last_name(each) for each in source.subfolders(PurePosixPath(setting).parent.as_posix())]
     near = closest_match(last_name(setting), siblings)
     return SettingError(f"dataset.{split}", setting, f"there is no folder {source.shown(setting)}", near)

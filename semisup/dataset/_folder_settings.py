@@ -1,4 +1,4 @@
-"""Check the settings of `dataset=folder` that are neither numbers nor choices."""
+"""Check settings of `dataset=folder`: names of folders, and the pattern of classes in file names."""
 
 import re
 from pathlib import PurePosixPath
@@ -11,7 +11,10 @@ Folders = Any
 
 
 def folder_names(key: str, value: Any) -> str | tuple[str, ...] | None:
-    """Check a setting that names one folder or several; return one as text, and several as a tuple.
+    """Check a setting that names one folder or several.
+
+    Returns:
+        one folder as text, several as a tuple; None for null.
 
     Raises:
         SettingError: the value is something else, or names a folder twice.
@@ -38,12 +41,12 @@ def check_pattern(key: str, pattern: str) -> None:
 
 
 def inside_root(key: str, folder: str) -> str:
-    """Shorten the path of a folder in the root of the data set, such as `./train/` to `train`.
+    """Normalize the path of a folder in the root of the data set, such as `./train/` to `train`.
 
     Raises:
-        SettingError: the path is absolute or leads out of the root with `..`. Images outside the root would have
-            names under which they can be read twice.
+        SettingError: the path is absolute or leads out of the root with `..`.
     """
+    # images outside the root would have names under which they can be read twice
     path = PurePosixPath(folder)
     if path.is_absolute() or ".." in path.parts or folder.startswith("~"):
         allowed = "folders are relative to dataset.root and inside it; type a path below it, or another dataset.root"

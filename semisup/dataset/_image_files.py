@@ -1,6 +1,6 @@
-"""Base class of data sets that consist of image files. Unusable files are left out and reported.
+"""Base class of data sets that consist of image files, which are decoded once and cached.
 
-The files are decoded and cached once; other splits of the same files use the same pixels.
+Files that cannot be decoded are left out and reported.
 """
 
 import functools
@@ -34,7 +34,14 @@ from semisup.runtime.memory_limit import local_process_count, memory_limit_bytes
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Settings that all data sets of image files share; abstract: subclasses find the files."""
+    """Settings that all data sets of image files have; abstract, because a subclass must find the files.
+
+    max_bad_fraction: largest fraction of unusable files in a split, in [0, 1]
+    on_duplicate: "error", "warn" or "ignore": what to do with images in several splits or in two classes
+    workers: number of processes that decode; null = default
+    cache: folder of decoded pixels; null = no cache
+    memory_gb: gigabytes of pixels above which images stay on disk; null = depends on the available memory
+    """
 
     max_bad_fraction: float = field(metadata=NO_EFFECT)
     on_duplicate: str = field(metadata=NO_EFFECT)
@@ -50,15 +57,15 @@ class ImageFiles:
         self.decode_settings()
 
     def decode_settings(self) -> DecodeSettings:
-        """Return the settings by which a file is decoded to pixels; each data set defines them."""
+        """Return the settings by which a file is decoded to pixels; each subclass defines them."""
         raise NotImplementedError
 
     def read(self, info: DatasetInfo, watch: ProgressCallback) -> Data:
         """Decode the files, or load their pixels from the cache; then search for duplicates.
 
         Raises:
-            SettingError: the pixels need more than the given `memory_gb`, and there is no cache to keep them in.
-            DataError: the unusable files are more than `max_bad_fraction` of a split; or on_duplicate=error and an
+            SettingError: the pixels need more than `memory_gb`, and there is no cache.
+            DataError: more than `max_bad_fraction` of the files of a split are unusable; or on_duplicate=error, and an
                 image is in several of training, validation and test, or in two classes.
         """
         cache = Path(self.cache).expanduser() if self.cache else None
@@ -85,10 +92,8 @@ class ImageFiles:
 def _read_splits(
     settings: ImageFiles, classes: tuple[str, ...], index: FileIndex, cache: Path | None, watch: ProgressCallback
 ) -> Data:
-    """Read the images of all splits, without a search for duplicates.
-
-    This is a separate function so that its metadata of the files are freed before the search: less peak memory.
-    """
+    """Read the images of all splits, without a search for duplicates."""
+    # a function of its own, so that its metadata of the files are freed before the search for duplicates
     decode, numbers = settings.decode_settings(), file_numbers(index)
     limit = resident_bytes(settings.memory_gb, copies=1 if splits_are_lists(index, numbers) else 2)
     on_disk = 3 * decode.size**2 * sum(map(len, index.file_lists.values())) > limit
@@ -124,10 +129,7 @@ def _read_splits(
 
 @contextmanager
 def _attach_report(report: dict[str, Any]) -> Iterator[None]:
-    """Context that attaches the data report to a DataError.
-
-    The report lists all files, the message only some.
-    """
+    """Context that attaches the data report to a DataError, because the message names only some of the files."""
     try:
         yield
     except DataError as error:
@@ -136,10 +138,12 @@ def _attach_report(report: dict[str, Any]) -> Iterator[None]:
 
 
 def resident_bytes(memory_gb: float | None, copies: int) -> float:
-    """Compute how many bytes of pixels may be in memory at once.
+    """Compute how many bytes of pixels this process may have in memory.
 
-    Without `memory_gb` this is half of the available memory, divided by the number of training processes on this
-    machine and by the number of copies of the pixels that are made.
+    Args:
+        memory_gb: the setting `dataset.memory_gb`; None = half of the available memory, shared by the training
+            processes on this machine.
+        copies: number of copies of the pixels in memory; not used if `memory_gb` is given.
     """
     return memory_limit_bytes() / 2 / local_process_count() / copies if memory_gb is None else memory_gb * 1e9
 
@@ -162,9 +166,11 @@ class _DecodedSplit(NamedTuple):
 def _assign_to_splits(
     index: FileIndex, numbers: Mapping[str, Any], lists: Mapping[str, DecodedImages], limit: float
 ) -> dict[str, _DecodedSplit]:
-    """Gather the images of each split from the decoded lists.
+    """Gather the images of each split from the decoded lists of files.
 
-    A split of more than `limit` bytes stays on disk.
+    Args:
+        numbers: split -> (n,) int64, the number of each file of the split among all lists.
+        limit: largest size in bytes of a split in memory; a larger one stays on disk.
     """
     sources = [images.pixels for images in lists.values()]
     digests = [digest for images in lists.values() for digest in images.digests]
@@ -183,7 +189,7 @@ def _assign_to_splits(
 
 
 def _rows_of(images: DecodedImages) -> Any:
-    """Compute the row of each file in the array of pixels, (n,) int64; -1 for a file without pixels."""
+    """Compute the row of each file of a list in the array of pixels, (n,) int64; -1 for a file without pixels."""
     row = numpy.full(len(images.digests), -1)
     row[numpy.asarray(images.decoded, numpy.int64)] = numpy.arange(len(images.decoded))
     return row
@@ -192,11 +198,13 @@ def _rows_of(images: DecodedImages) -> Any:
 def _gather(sources: list[Array | PackedImages], which: Any, row: Any, limit: float) -> Pixels:
     """Gather images from several arrays or files into one array.
 
-    More than `limit` bytes stay on disk. A whole source in memory is returned without a copy; otherwise the rows are
-    copied.
-
     Args:
-        which, row: (n,) integers, the number of the source of each image, and its row in this source.
+        sources: arrays of images, (m, C, S, S) each, in memory or in files.
+        which, row: (n,) integers, the position in `sources` of the array with each image, and its row in this array.
+        limit: largest number of bytes in memory; if the images need more, they stay where they are.
+
+    Returns:
+        (n, C, S, S) uint8: a copy, one of `sources` if the result is equal, or an object that reads images when needed.
     """
     if len(row) * math.prod(sources[0].shape[1:]) > limit:
         return LazyImages(sources, which.astype(numpy.uint8), row, torch.device("cpu"))

@@ -15,10 +15,14 @@ MOST_TRIED = 100
 
 
 class ImageNames:
-    """Lookup of images by the names that a table gives them.
+    """Lookup of image files by the names in a table.
 
-    A name is also found if its slashes are backslashes, if it has another Unicode form, or if it has no suffix and only
-    one image has this name without its suffix.
+    A name in the table may have backslashes or another Unicode form than the name of the file. Its suffix may be
+    missing if only one file has this name.
+
+    Args:
+        files: the image files.
+        root: path of the root of the data set, for messages.
     """
 
     def __init__(self, files: Sequence[ImageFile], root: str) -> None:
@@ -28,7 +32,7 @@ class ImageNames:
         self._by_stem: dict[str, ImageFile | None] | None = None
 
     def find(self, folder: str, name: str) -> ImageFile | None:
-        """Find the image with a name from a table; the name is relative to `folder`."""
+        """Find the image with a name from a table, relative to `folder`; None if there is none."""
         prefix = "" if folder == "." else f"{folder}/"
         if (file := self.by_name.get(prefix + name)) is not None:
             return file
@@ -41,16 +45,16 @@ class ImageNames:
         return None if os.path.splitext(path)[1] else self._stems().get(prefix + path)
 
     def nearest(self, name: str) -> str:
-        """Return the image name that is most similar to a name in a table, or any name if none is similar."""
+        """Return the name of an image that is most similar to a name in a table."""
         base = os.path.basename(name.replace("\\", "/"))
         some = [each for each in self.by_name if os.path.basename(each).casefold() == base.casefold()]
         return some[0] if some else closest_match(name, list(self.by_name)[:10_000]) or next(iter(self.by_name))
 
     def matching_folders(self, names: Iterable[str], folders: Sequence[str]) -> tuple[str, list[str]]:
-        """Find the first of the names that is an image in some of the folders.
+        """Find the first of the names that is an image in at least one of the folders.
 
         Returns:
-            The name, and the folders in which it is found; no folder if none of the names is found.
+            the name, and the folders in which there is such an image; "" and [] if none of the names is found.
         """
         for name in names:
             if matches := [folder for folder in folders if self.find(folder, name) is not None]:
@@ -58,15 +62,16 @@ class ImageNames:
         return "", []
 
     def folder_of(self, table: str, shown_path: str, names: Iterable[str], folders: Sequence[str]) -> str:
-        """Find the folder to which the names in a table are relative: the first in which an image is found.
+        """Find the folder to which the names in a table are relative.
 
         Args:
-            table: file name of the table; of several folders, the one with the same split in its name is chosen.
+            table: file name of the table; among several folders, the one with the same split in its name is returned.
+            shown_path: path of the table, for messages.
             names: names in the table.
-            folders: the folders that are tried.
+            folders: the candidates.
 
         Raises:
-            DataError: no image, or images in several folders are found.
+            DataError: no candidate contains an image of the table, or several do.
         """
         tried = [*itertools.islice(names, MOST_TRIED)]
         name, matches = self.matching_folders(tried, folders)
@@ -101,6 +106,6 @@ class ImageNames:
 
 
 def several_folders(name: str, folders: Sequence[str]) -> str:
-    """Describe that images in several folders have a name that a table has."""
+    """Describe that a name in a table fits images in several folders, for a message."""
     places = " and ".join(f"{folder}/" for folder in folders[:3])
     return f"{escape_name(name)} is in {places}; choose one with dataset.image_folder"

@@ -1,4 +1,4 @@
-"""Divide the images of a table or a WebDataset by their class and split into the sets of a data set."""
+"""Divide the images of a table or a WebDataset into labeled, unlabeled, validation and test images."""
 
 import warnings
 from array import array
@@ -19,9 +19,13 @@ REPEATED = "repeated row"
 class ImageRows:
     """The images of a data set, in any order, with the class and the split of each.
 
-    classes: "" = no class
-    splits: a name of SPLITS
-    origins: number of the row from which each image comes; `describe` makes text of it, such as `train.csv: row 7`
+    classes: class of each image; "" = no class
+    splits: split of each image, a name of SPLITS
+    origins: number of the row or sample from which each image comes
+
+    Args:
+        root: path of the data set, for messages.
+        describe: function from an origin to a text for messages, such as `train.csv: row 7`.
     """
 
     def __init__(self, root: str, describe: Callable[[int], str]) -> None:
@@ -35,10 +39,10 @@ class ImageRows:
         self._positions: dict[str, int] = {}
 
     def add(self, file: ImageFile, class_: str, split: str, origin: int) -> None:
-        """Add an image; a repeated row is counted.
+        """Add an image; a row that repeats an earlier one is only counted.
 
         Raises:
-            DataError: an earlier row gives the image another class or another split.
+            DataError: an earlier row gives the same image another class or another split.
         """
         position = self._positions.setdefault(file.name, len(self.files))
         if position == len(self.files):
@@ -54,20 +58,19 @@ class ImageRows:
         self.ignored[REPEATED] += 1
 
     def listing(self, description: str, names: SetNames, unit: str = "row") -> Listing:
-        """Divide the images into sets.
+        """Divide the images into labeled, unlabeled, validation and test images.
 
-        Labeled images without a class become unlabeled images. So do the test images if none of them has a class.
-
-        Images of the sets whose settings are null (`dataset.validation=null`) are not used, also not as unlabeled ones.
+        Labeled images without a class become unlabeled images. If no test image has a class, all of them become
+        unlabeled. Images of a split whose setting is null, such as `dataset.validation=null`, are not used at all.
 
         Args:
-            description: how the files were read; the number of images without a class is added.
-            names: the sets and their settings.
-            unit: noun for that from which an image comes.
+            description: how the files were read, for a line of output.
+            names: the settings.
+            unit: "row" or "sample", for messages.
 
         Raises:
-            DataError: there are fewer than two classes; a validation or test image has no class although others of its
-                split have one, or a class that no labeled image has.
+            DataError: there are fewer than two classes, or a validation or test image has no class, or one that no
+                labeled image has.
         """
         self._positions.clear()
         self._drop_unused(names)
@@ -97,7 +100,7 @@ class ImageRows:
         )
 
     def _drop_unused(self, names: SetNames) -> None:
-        """Remove the images of the sets whose settings are null."""
+        """Remove the images of the splits whose settings are null."""
         unused = {split for split in (UNLABELED, VALIDATION, TEST) if getattr(names, split) is None}
         if unused.isdisjoint(self.splits):
             return
@@ -109,7 +112,11 @@ class ImageRows:
         self.origins = array("Q", (self.origins[row] for row in rows))
 
     def _resolve_splits(self, unit: str) -> str:
-        """Turn images without a class into unlabeled images, and describe their number; "" if there are none."""
+        """Move images without a class to the unlabeled images.
+
+        Returns:
+            a text with their number, for a line of output; "" if there are none.
+        """
         changed: Counter[str] = Counter()
         with_class = {split for split, name in zip(self.splits, self.classes, strict=True) if name}
         for row, (split, name) in enumerate(zip(self.splits, self.classes, strict=True)):
@@ -130,7 +137,15 @@ class ImageRows:
         return f"; {counted(changed.total(), unit)} without a class {images}{of_test}"
 
     def _part(self, split: str, rows: list[int], numbers: dict[str, int]) -> FileSplit:
-        """List the images of a split, sorted by class and then by name."""
+        """Return the images of a split, sorted by class and then by name.
+
+        Args:
+            rows: numbers of the images.
+            numbers: class -> class number.
+
+        Raises:
+            DataError: an image has a class that no labeled image has.
+        """
         for row in rows:
             if self.classes[row] not in numbers:
                 near = closest_match(self.classes[row], numbers)

@@ -2,8 +2,8 @@
 
     <class>/...
 
-Folders in the root with a usual name of the validation, test or unlabeled images (`_find_folders.py`) are these sets.
-They are never classes: one that is not used, because its setting is null, is named and not read.
+Folders in the root that are named like a set of images, such as `val` or `test`, are not classes. They are read as this
+set, unless the setting of the set is null.
 """
 
 from collections import Counter

@@ -3,8 +3,8 @@
     training/0_12.jpg     validation/0_0.jpg     evaluation/0_3.jpg          the original form of Food-11
     cat_12.jpg                                                               all images in the root
 
-The group `class` of the regular expression `dataset.class_pattern` is the class; it is matched with the whole name of
-the file. Images in subfolders of these folders are not read.
+The class is the group `class` of the regular expression `dataset.class_pattern`, which must match the whole file name.
+Subfolders of these folders are not read.
 """
 
 import re
@@ -29,7 +29,7 @@ NAMELESS = "no class in its name"
 
 
 class _Named(NamedTuple):
-    """Images of a folder by the class in their file name, and the images whose file name has no class."""
+    """Images of a folder: by class, and those without a class in their file name."""
 
     by_class: dict[str, list[ImageFile]]
     without: list[ImageFile]
@@ -38,8 +38,8 @@ class _Named(NamedTuple):
 def matches(source: Source, names: SetNames) -> bool:
     """Whether the file names contain classes.
 
-    Possible classes count only if all are numbers, if there is a training folder, or if the user gave a pattern.
-    Otherwise the beginning of a name need not be its class, as in IMG_1.jpg and DSC_1.jpg of two cameras.
+    If the images are in the root and the user gave no pattern, all classes must be numbers. Otherwise names such as
+    IMG_1.jpg and DSC_1.jpg of two cameras would be classes.
     """
     classes = possible_classes(source, names)
     certain = names.has_own_pattern or _train_folder(source, names) != "."
@@ -47,10 +47,11 @@ def matches(source: Source, names: SetNames) -> bool:
 
 
 def possible_classes(source: Source, names: SetNames) -> list[str]:
-    """List the classes in the names of the labeled images.
+    """List the classes in the file names of the labeled images.
 
     Returns:
-        The classes; [] unless nine of ten names have one, and there are two or more, of two images or more on average.
+        the classes; [] if they are not plausible: fewer than two, fewer than two images per class on average, or more
+        than a tenth of the names without a class.
     """
     named = _by_name(_scan(source, _train_folder(source, names)).files, names)
     count = sum(map(len, named.by_class.values()))
@@ -87,7 +88,7 @@ def read(source: Source, names: SetNames) -> Listing:
 
 
 def _unread_folders(source: Source, places: Mapping[str, list[str]]) -> list[str]:
-    """Describe, one line for each folder of images, its subfolders, which this layout does not read."""
+    """Describe the subfolders of image folders, which this layout does not read, in one line for each image folder."""
     used = [each for folders in places.values() for each in folders]
     lines = []
     for where in (each for key in ("labeled", "validation", "test") for each in places[key] if each != "."):
@@ -125,11 +126,16 @@ def _scan(source: Source, where: str) -> Scan:
 def _classify(
     source: Source, where: str, result: Scan, names: SetNames, ignored: Counter[str], notes: list[str]
 ) -> _Named:
-    """List the images of a folder by class, from the scan of the folder.
+    """Sort the images of a folder by the class in their file names.
+
+    Args:
+        result: the scan of the folder.
+        ignored: this function adds reason or suffix -> number of files that are not read.
+        notes: this function adds a line of output about images without a class.
 
     Raises:
         DataError: there is no image.
-        SettingError: no name has a class.
+        SettingError: no file name contains a class.
     """
     ignored.update(result.ignored)
     ignored.update(result.suffixes)
@@ -150,7 +156,10 @@ def _classify(
 
 
 def _known(source: Source, where: str, named: _Named, classes: list[str]) -> FileSplit:
-    """Return the images of a folder with the class numbers of the labeled images.
+    """Return the images of a folder with their class numbers.
+
+    Args:
+        classes: classes of the labeled images, in the order of their numbers.
 
     Raises:
         DataError: there is a class that no labeled image has.
@@ -177,7 +186,7 @@ def _test(
     ignored: Counter[str],
     notes: list[str],
 ) -> FileSplit | None:
-    """List the images of the test folder; None if no name has a known class."""
+    """List the images of the test folder; None if no file name contains a class of the labeled images."""
     for where in places["test"]:
         result = _scan(source, where)
         shared = set(_by_name(result.files, names).by_class) & set(classes)

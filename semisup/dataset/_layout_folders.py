@@ -4,11 +4,7 @@ The default is the layout of Food-11:
 
     training/labeled/<class>/...     training/unlabeled/...     validation/<class>/...     testing/<class>/...
 
-The classes are the subfolders of the folder of labeled images. The names of folders inside the folders of unlabeled
-images are ignored. If there is no validation folder, `val/` or `valid/` is the validation folder. A test folder without
-class folders is not read, because the classes of its images are not known; `semisup predict` can classify them.
-
-If the classes are in the root, folders in it with a usual name of a set (`val/`, `test/`, ...) are not classes.
+The classes are the subfolders of the folder of labeled images. A test folder without class folders is not read.
 """
 
 from collections import Counter
@@ -58,7 +54,12 @@ def read(source: Source, names: SetNames) -> Listing:
 
 
 def missing_folder(source: Source, key: str, where: str) -> DataError:
-    """Build the error about a missing folder: it names the expected content and the folders that exist."""
+    """Build the error about a setting that names a missing folder; the message lists the folders in the root.
+
+    Args:
+        key: the setting, such as `labeled`.
+        where: its value.
+    """
     present = ", ".join(f"{shown(last_name(each))}/" for each in source.subfolders(".")[:8])
     for root, other in source.other_roots():
         if other.is_dir(where):
@@ -91,7 +92,7 @@ def _test(source: Source, names: SetNames) -> list[str]:
 
 
 def _unread_test(source: Source, names: SetNames) -> list[str]:
-    """Find a folder that looks like a test set but is not read, for a line of output to the user."""
+    """Describe folders that are named like a test set but are not read, in one line for each."""
     if names.test is None or _test(source, names):
         return []
     others = [each for each in named_folders(source, "test") if each not in (names.unlabeled or ())]
@@ -99,7 +100,7 @@ def _unread_test(source: Source, names: SetNames) -> list[str]:
 
 
 def _unread_words(source: Source, names: SetNames, words: list[str]) -> list[str]:
-    """Describe the folders in the root that have the usual name of a set, such as `val`, but are not read."""
+    """Describe those of the folders `words`, which are named like sets of images, that are not read."""
     validation = None if names.validation is None else find_folder(source, "validation", names.validation)
     places = {"unlabeled": names.unlabeled or (), "validation": [validation] if validation else []}
     unread = unread_folders(words, places | {"test": _test(source, names)})

@@ -1,10 +1,9 @@
-"""Layout `splits`: a folder of class folders for each set, under any of its usual names.
+"""Layout `splits`: one folder for each set of images, with a usual name, and in it one folder for each class.
 
     train/<class>/...     val/<class>/...     test/<class>/...     unlabeled/...
 
-`_find_folders.py` has the names. The folder of training images can have a level `labeled/`, and the folder of unlabeled
-images can be inside the folder of training images. A folder in it with a usual name of a set is never a class: one that
-is not used, because its setting is null, is named and not read.
+The usual names are in `_split_words.py`. The folder of labeled images can also be `train/labeled/`, and the folder of
+unlabeled images can be inside `train/`.
 """
 
 from collections import Counter

@@ -5,7 +5,7 @@
     test.csv       file,class          if no row has a class, these are unlabeled images
     unlabeled.csv  file
 
-Or one table with a column of splits. A table can be CSV, TSV or Parquet; the root can be the table itself.
+Instead, one table can have a column for the split. Tables can be CSV, TSV or Parquet; the root can be a table.
 """
 
 import functools
@@ -68,9 +68,10 @@ def read(source: Source, names: SetNames) -> Listing:
 
 
 def _tables(source: Source) -> dict[str, str]:
-    """Map the path of each table to its default split, the split of rows that name no split.
+    """Find the tables of a data set, and the split of their rows that name no split: path -> split.
 
-    The default is that of labeled images if the root is one table, or if no table has a split in its name.
+    The split is taken from the name of the table, such as `val.csv`. Tables without a split in their name are left out,
+    unless the user named a single table, or only such tables; then their split is `labeled`.
     """
     found = {where: split_of_name(PurePosixPath(where).name) for where in source.tables()}
     if source.is_table and (len(found) == 1 or not any(found.values())):
@@ -79,10 +80,14 @@ def _tables(source: Source) -> dict[str, str]:
 
 
 def _read_all(source: Source, paths: Iterable[str], names: SetNames) -> dict[str, Table]:
-    """Read all tables of a data set. A column named by a setting must be in at least one table.
+    """Read all tables of a data set.
+
+    Args:
+        paths: paths of the tables.
+        names: the settings; a column that they name must be in at least one table.
 
     Raises:
-        SettingError: no table has the column.
+        SettingError: no table has a column that the settings name.
         DataError: no table has a column of classes.
     """
     tables: dict[str, Table] = {}
@@ -101,14 +106,17 @@ def _read_all(source: Source, paths: Iterable[str], names: SetNames) -> dict[str
 
 
 def open_table(source: Source, where: str, columns: Mapping[str, str | None], required: tuple[str, ...] = ()) -> Table:
-    """Read a table of image files in a source.
+    """Read a table of image files.
 
     Args:
-        columns: FILE, CLASS or SPLIT -> name of the column that the user gave; None or missing = recognize it.
-        required: the columns besides FILE without which the table cannot be used.
+        source: the files of the data set.
+        where: path of the table.
+        columns: FILE, CLASS or SPLIT -> name of the column; None or missing = recognize the column by a usual name.
+        required: columns that the table must have besides FILE.
 
     Raises:
-        SettingError, DataError: see `read_table`; or the table cannot be read.
+        SettingError: there is no column with a name in `columns`.
+        DataError: the table cannot be read, or a required column is missing.
     """
     try:
         with source.open_file(where) as file:
@@ -132,14 +140,15 @@ def _split(table: Table, row: int, default: str) -> str:
 def list_images(
     source: Source, tables: Mapping[str, Table], image_folder: str | None, ignored: Counter[str]
 ) -> dict[str, list[ImageFile | None]]:
-    """Find the image of each row of each table; None if there is none. Images that no row names are counted.
+    """Find the image of each row of each table; None for a row without an image.
 
     Args:
-        image_folder: folder to which the names in the tables are relative; None = it is found.
-        ignored: reason -> number of files, to which the files that are not read are added.
+        tables: path of the table -> its rows.
+        image_folder: folder to which the names in the tables are relative; None = find it.
+        ignored: this function adds reason or suffix -> number of files that are not read.
 
     Raises:
-        DataError: no image is found, or images in several folders are.
+        DataError: no image of a table is found, or the images are found in several folders.
     """
     embedded = {where: table for where, table in tables.items() if table.cells is not None}
     images: dict[str, list[ImageFile | None]] = {}
@@ -167,9 +176,13 @@ def list_images(
 
 
 def _check_missing(missing: Mapping[int, str], rows: ImageRows, source: Source, names: SetNames) -> None:
-    """Count the rows without an image.
+    """Count the rows whose image does not exist, for a line of output.
 
-    Raise DataError if there are more such rows than `dataset.max_bad_fraction` allows.
+    Args:
+        missing: origin of the row -> name of the image.
+
+    Raises:
+        DataError: there are more such rows than `dataset.max_bad_fraction` allows.
     """
     rows.ignored[MISSING] += len(missing)
     count = len(missing) + len(rows.files)

@@ -2,9 +2,9 @@
 
     train-0000.tar    00000.jpg  00000.cls  00001.jpg  00001.json ...
 
-The members of one sample have the same name up to the first dot. `.cls` contains the name or number of the class, and
-`.json` an object with a key such as `label` or `class`. The first word of an archive's name says the split (`train`,
-`val`, `test`, `unlabeled`); images of archives with other names are labeled, or without a class unlabeled images.
+A `.cls` file contains the name or number of the class, a `.json` file an object with a key such as `label` or `class`.
+The split is the first word of the archive's name (`train`, `val`, `test`, `unlabeled`); without such a word, images
+with a class are labeled and all others unlabeled.
 """
 
 import json

@@ -31,8 +31,8 @@ class Layout(NamedTuple):
     """A layout of the files of a data set: its functions and its description.
 
     expects: the folders and files of the layout, for messages
-    matches: whether the files of a source have this layout; called if the user names no layout
-    scanned: key of the setting -> folders whose images are all used; the program must write no other images there
+    matches: whether the files of a data set have this layout; called if the user names no layout
+    scanned: key of the setting -> folders in which all images are used, so that the program must not write images there
     read: list the files of each set
     """
 
@@ -66,12 +66,15 @@ _EXPLICIT = ("webdataset", "table", "folders")
 def find_layout(source: Source, names: SetNames, setting: str) -> Layout:
     """Return the layout that `dataset.layout` names; for `auto`, the layout that matches the files.
 
-    If the root is a table, the layout is `table`. If the folder that `dataset.labeled` names exists and has subfolders,
-    the layout is `folders`. Otherwise exactly one layout must match.
+    With `auto`, the layout is `table` if the root is a table, and `folders` if the folder that `dataset.labeled` names
+    has subfolders. Otherwise the other layouts are tried.
+
+    Args:
+        setting: value of `dataset.layout`.
 
     Raises:
-        SettingError: several layouts match, or `dataset.labeled` names a folder that does not exist.
-        DataError: no layout matches, or it does not suit several archives (see `_archive_names.py`).
+        SettingError: several layouts match.
+        DataError: no layout matches, or several archives cannot be read with this layout (see `_archive_names.py`).
     """
     by_archive = LAYOUTS[_READ_ARCHIVE_NAMES]
     if setting != _READ_ARCHIVE_NAMES and not (setting == AUTO and by_archive.matches(source, names)):
@@ -119,10 +122,7 @@ ADVICE: Mapping[str, str] = {
 
 
 def _no_layout(source: Source, names: SetNames) -> DataError:
-    """Build the error for files that match no layout.
-
-    The message describes the files and the two most similar layouts.
-    """
+    """Build the error for files that match no layout: it describes the files and the most similar layouts."""
     folders = [f"{shown(last_name(each))}/" for each in source.subfolders(".")]
     train = train_folder(source, names)
     flat = [source.scan(each, recursive=False).files for each in (".", *([train] if train else []))]
@@ -143,7 +143,7 @@ def _no_layout(source: Source, names: SetNames) -> DataError:
 
 
 def _one_class(source: Source) -> DataError | None:
-    """Build the error about a root with a single class folder; None if the root is not such a folder."""
+    """Build the error about a root with a single class folder; None if the root has other contents."""
     folders = class_candidates(source, ".")
     images = source.scan(folders[0], recursive=False).files if len(folders) == 1 else ()
     if not images or source.scan(".", recursive=False).files or source.tables():
@@ -157,9 +157,10 @@ def _one_class(source: Source) -> DataError | None:
 
 
 def _other_roots(source: Source, names: SetNames) -> list[str]:
-    """List the folders in the root, or above it, whose files have a layout.
+    """List the folders that the user may have meant as the root of the data set.
 
-    A root without subfolders may be the folder of one class, beside those of other classes.
+    These are the subfolders and the parent folder of the root if their files match the layout `splits`. If the root has
+    no subfolders, the user may have typed the folder of a single class, so folders of class folders are listed, too.
     """
     roots = []
     is_flat = not source.subfolders(".")
@@ -173,6 +174,6 @@ def _other_roots(source: Source, names: SetNames) -> list[str]:
 
 
 def _has_only_classes(source: Source) -> bool:
-    """Whether there are two or more folders, each of which has images."""
+    """Whether the root contains two or more folders that can be classes, and each of them has images."""
     folders = class_candidates(source, ".")
     return len(folders) >= 2 and all(source.scan(each, recursive=False).files for each in folders)

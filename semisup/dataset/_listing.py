@@ -1,4 +1,4 @@
-"""Types for the files that a layout finds in a data set, before a seed divides them into splits."""
+"""Types for the files that a layout finds in a data set, before they are divided into splits at random."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ class Listing:
     unlabeled: files without a class
     validation, test: files with classes; None = there is no such set
     ignored: reason or suffix -> number of entries that are not read
-    notes: lines for the user: how the files were read, and what was not read; [] = read as the settings say
+    notes: lines of output about how the files were read, and what was not read
     hidden: true class numbers of the unlabeled files, for diagnostics; -1 = unknown. None = all are unknown
     """
 
@@ -33,17 +33,16 @@ class Listing:
 
 @dataclass(frozen=True)
 class SetNames:
-    """Settings of `dataset=folder` that name the folder of each set, relative to the root.
+    """Settings of `dataset=folder` that a layout needs.
 
-    A setting is null if there is no such set.
-
-    unlabeled: one folder or more
+    labeled, validation, test: folder of each set, relative to the root; None = there is no such set
+    unlabeled: the same, one folder or more
     class_pattern: regular expression with a group `class`, for classes in file names
     has_own_pattern: whether the user set `class_pattern`
-    columns: content of a column of a table -> its name; None = a usual name
-    image_folder: folder to which the names in tables are relative; None = it is found
-    max_bad_fraction: largest share of rows without an image
-    has_folds: whether labeled images are held out in place of a validation set
+    columns: FILE, CLASS or SPLIT -> name of the column of a table; None = recognize the column by a usual name
+    image_folder: folder to which the names in tables are relative; None = find it
+    max_bad_fraction: largest fraction of rows without an image
+    has_folds: whether the setting `folds` is used, so that no validation set is needed
     """
 
     labeled: str

@@ -25,18 +25,16 @@ def image_files(info: DatasetInfo) -> dict[str, str]:
 
 
 def some_images(dataset: Dataset, split: str, names: Sequence[str], fingerprint: str | None) -> dict[str, Tensor]:
-    """Read the images with these names: name -> (C, S, S) uint8.
+    """Read the images with these names: name -> (C, S, S) uint8. Missing and undecodable images are left out.
 
-    Missing and undecodable images are left out.
-
-    If the data set cannot read single images, all of it is read, provided that it is small enough. Its fingerprint is
-    then compared with that of the run.
+    A data set that cannot read single images is read as a whole, if it has at most MAX_BYTES of pixels.
 
     Args:
-        fingerprint: fingerprint of the data set in the files of the run; None = do not compare.
+        split: the split that contains the images.
+        fingerprint: expected fingerprint of the data set, compared if it is read as a whole; None = do not compare.
 
     Raises:
-        DataError, SettingError: the data set is missing, differs from that of the run, or is too large to be read.
+        DataError, SettingError: the data set is missing or too large, or has another fingerprint.
     """
     info = dataset.inspect()
     if isinstance(dataset, ReadsSome):

@@ -15,18 +15,18 @@ from semisup.text import escape_name
 
 
 def is_table(path: Path) -> bool:
-    """Whether a path is that of a table of image files, by its suffix: CSV, TSV or Parquet."""
+    """Whether a path is an existing file with the suffix of a table: CSV, TSV or Parquet."""
     return path.suffix.lower() in TABLE_SUFFIXES and path.is_file()
 
 
 def named_images(path: Path, columns: Mapping[str, str | None]) -> list[ImageFile]:
     """List the image of each row of a table, in the order of the rows.
 
-    An image has the name that is in the table, with slashes in place of backslashes. A row whose image does not exist
-    gives a file that cannot be read.
+    If the image of a row does not exist, the result contains a file that cannot be read.
 
     Args:
-        columns: FILE -> name of the column of image files; None or missing = recognize it.
+        path: the table.
+        columns: FILE -> name of the column of image files; None or missing = recognize the column by a usual name.
 
     Raises:
         SettingError, DataError: the table cannot be read, or none of its images exists.

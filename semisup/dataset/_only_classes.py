@@ -1,7 +1,7 @@
-"""Keep only some classes of a data set (`dataset.only_classes`), so that its other classes are labeled nowhere.
+"""Select some classes of a data set (`dataset.only_classes`); images of the other classes are only used as unlabeled.
 
-Training images of the other classes are unlabeled images, with or without a label in the data set. Their true class,
-for diagnostics, is `other`: it has the number K. Validation and test images of the other classes are left out.
+Labeled images of the other classes become unlabeled images; for diagnostics, their true class is `other`, with the
+number K. Validation and test images of the other classes are not used.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,48 +23,53 @@ OTHER = "other"
 
 
 class ClassSubset(NamedTuple):
-    """The K classes that a data set keeps.
+    """The K classes of a data set that `dataset.only_classes` selects.
 
     names: K names, in the order of the data set
     numbers: class number in the data set -> class number in [0, K), or K for all other classes; the last entry is -1,
-        so that -1 (unknown) is mapped to itself
+        so that the index -1 (unknown) gives -1
     """
 
     names: tuple[str, ...]
     numbers: Index
 
     def is_kept(self, targets: Sequence[int] | Index) -> NDArray[numpy.bool_]:
-        """Return for n class numbers of the data set whether they are none of the other classes, (n,) bool."""
+        """Return for n class numbers of the data set whether the class is selected or unknown, (n,) bool."""
         return self.renumber(targets) < len(self.names)
 
     def renumber(self, targets: Sequence[int] | Index) -> Index:
-        """Convert n class numbers of the data set to numbers in [0, K]; K = another class, -1 = unknown."""
+        """Convert n class numbers of the data set to numbers in [0, K]; K = another class. -1 (unknown) stays -1."""
         return self.numbers[numpy.asarray(targets, dtype=numpy.int64)]
 
     def assign(self, rows: Mapping[str, Index], targets: Index) -> dict[str, Index]:
-        """Adapt the rows of each split: other classes have no labeled and no validation image.
+        """Apply the selection of classes to a split of the data set.
+
+        Labeled images of the other classes become unlabeled images; their validation and test images are removed.
 
         Args:
-            rows: split -> ascending rows of `targets`; labeled images of other classes become unlabeled.
+            rows: split -> ascending indices into `targets`.
             targets: (n,) class numbers of the data set.
+
+        Returns:
+            split -> ascending indices into `targets`.
         """
         kept = {split: own[self.is_kept(targets[own])] for split, own in rows.items() if split != "unlabeled"}
         others = rows["labeled"][~self.is_kept(targets[rows["labeled"]])]
         return kept | {"unlabeled": numpy.sort(numpy.concatenate((rows["unlabeled"], others)))}
 
     def files(self, part: FileSplit) -> FileSplit:
-        """Select the files of the K classes, with their new class numbers."""
+        """Return the files of the K selected classes, with their class numbers in [0, K)."""
         rows = numpy.flatnonzero(self.is_kept(part.targets)).tolist()
         return FileSplit([part.files[row] for row in rows], self.renumber(part.targets)[rows].tolist())
 
     def other_files(self, part: FileSplit) -> FileSplit:
-        """Select the files of the other classes, with the class number K."""
+        """Return the files of all other classes, with the class number K."""
         rows = numpy.flatnonzero(~self.is_kept(part.targets)).tolist()
         return FileSplit([part.files[row] for row in rows], [len(self.names)] * len(rows))
 
 
 def class_names(value: Any) -> tuple[str, ...] | None:
-    """Return the value of `only_classes` as a tuple of names; None = all classes. Numbers are names, too.
+    """Check the value of `only_classes` and return it as a tuple of names; None = all classes. Numbers become text.
 
     Raises:
         SettingError: the value is no list of names, a name is given twice, or there are fewer than two.
@@ -80,10 +85,11 @@ def class_names(value: Any) -> tuple[str, ...] | None:
 
 
 def keep_classes(classes: Sequence[str], only: Sequence[str] | None) -> ClassSubset:
-    """Select the classes that `dataset.only_classes` names; all if it is null.
+    """Select the classes that `dataset.only_classes` names; all classes if it is null.
 
     Args:
         classes: names of the classes of the data set, in the order of their numbers.
+        only: value of the setting.
 
     Raises:
         SettingError: a name is not a class of the data set, or every class is named.

@@ -1,4 +1,4 @@
-"""Open the root of a data set: a folder, an archive or a folder inside it, a table, or several archives or tables."""
+"""Open the root of a data set: a folder, archives (or a folder inside one), or tables."""
 
 import glob
 import re
@@ -24,11 +24,12 @@ def open_source(root: Path, *, follow_symlinks: bool, cache: Path | None = None)
     """Open the root of a data set.
 
     Args:
-        cache: folder in which the listings of archives are stored; None = none.
+        root: path of a folder, archive or table, a folder inside an archive, or a pattern such as `train-*.tar`.
+        cache: folder in which the listings of archives are stored; None = no cache.
 
     Raises:
         SettingError: there is no such folder or file, or no file matches the pattern.
-        DataError: an archive is refused, or the root is in an archive that has no such folder.
+        DataError: an archive cannot be read, or has no such folder.
     """
     if root.is_dir():
         archives = _archives_in(root)
@@ -50,10 +51,13 @@ def open_source(root: Path, *, follow_symlinks: bool, cache: Path | None = None)
 
 
 def below_top_folder(source: Source, names: SetNames) -> Source:
-    """Open an archive below the folder that contains all of its members, as if the user had typed ARCHIVE/FOLDER.
+    """If a single folder contains all files of an archive, return the source whose root is this folder.
 
-    An archive that was packed with the name of its folder (`zip -r photos.zip photos`) is read like the folder. A
-    folder with a usual name of a set, or without folders and tables in it, is part of the layout.
+    So an archive that was packed with its folder (`zip -r photos.zip photos`) is read like the folder. The source is
+    returned unchanged if this folder is named like a set of images, or has neither folders nor tables.
+
+    Args:
+        names: the settings; a folder that they name is not skipped.
     """
     while isinstance(source, ArchiveSource) and (inner := source.only_folder()) is not None:
         given = (names.labeled, *(names.unlabeled or ()), names.validation, names.test, names.image_folder)
@@ -66,12 +70,12 @@ def below_top_folder(source: Source, names: SetNames) -> Source:
 
 
 def open_folder(root: Path, *, follow_symlinks: bool) -> FolderSource | None:
-    """Open the root of a data set if it is a folder of images; None if it names archives or tables."""
+    """Open the root of a data set if it is a folder of images; return None if it consists of archives or tables."""
     return None if not root.is_dir() or _archives_in(root) else FolderSource(root, follow_symlinks)
 
 
 def table_folder(root: Path) -> Path:
-    """Return the folder to which `dataset.truth` is relative: the root, or the folder that contains the root's file."""
+    """Return the folder to which the setting `dataset.truth` is relative: the root, or the folder that contains it."""
     return next((each for each in (root, *root.parents) if each.is_dir()), root)
 
 
@@ -86,10 +90,7 @@ def _open_files(root: Path, paths: list[Path], *, follow_symlinks: bool, cache: 
 
 
 def _archives_in(folder: Path) -> list[Path]:
-    """List the archives in a folder of archives, which has neither subfolders, nor tables, nor images.
-
-    In any other folder an archive is a file that is ignored and counted.
-    """
+    """List the archives in a folder; [] if the folder also has subfolders, tables or images."""
     try:
         entries = sorted(each for each in folder.iterdir() if not is_hidden(each.name))
     except OSError:

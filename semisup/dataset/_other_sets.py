@@ -1,4 +1,4 @@
-"""List the unlabeled, validation and test images of a data set whose classes are folders."""
+"""List the unlabeled, validation and test images of a data set with class folders."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,11 @@ NO_CLASS = "test image of no known class"
 
 
 def scan_unlabeled(source: Source, folders: Sequence[str], ignored: Counter[str]) -> list[ImageFile]:
-    """List the unlabeled images in all given folders; an image in two folders is listed once."""
+    """List the unlabeled images in the given folders and their subfolders, each image once.
+
+    Args:
+        ignored: this function adds reason or suffix -> number of files that are not read.
+    """
     if len(folders) == 1:
         return list(scan_files(source, folders[0], ignored))
     files = {file.name: file for folder in folders for file in scan_files(source, folder, ignored)}
@@ -26,7 +30,13 @@ def scan_unlabeled(source: Source, folders: Sequence[str], ignored: Counter[str]
 def read_validation(
     source: Source, places: Mapping[str, Sequence[str]], classes: list[str], ignored: Counter[str]
 ) -> FileSplit | None:
-    """List the images of the validation folder; None if there is none."""
+    """List the images of the validation folder; None if there is no such folder.
+
+    Args:
+        places: set (labeled, unlabeled, validation, test) -> its folders.
+        classes: names of the classes, in the order of their numbers.
+        ignored: this function adds reason or suffix -> number of files that are not read.
+    """
     parts = [files_by_class(source, "validation", where, classes, ignored) for where in places["validation"]]
     return parts[0] if parts else None
 
@@ -37,13 +47,15 @@ def read_test(
     """List the images of the test folder, if its subfolders are classes.
 
     Args:
-        places: set -> its folders.
+        places: set (labeled, unlabeled, validation, test) -> its folders.
+        classes: names of the classes, in the order of their numbers.
+        ignored: this function adds reason or suffix -> number of files that are not read.
 
     Returns:
-        The images, or None; and lines for the user, which say why there is no test accuracy.
+        the images, or None without class folders; and lines of output that explain why there is no test accuracy.
 
     Raises:
-        SettingError: the images of the folder are also unlabeled images.
+        SettingError: the test folder is also a folder of unlabeled images.
     """
     for where in places["test"]:
         folders = list(source.folders(where))
@@ -60,12 +72,12 @@ def read_test(
 
 
 def is_unlabeled(where: str, places: Mapping[str, Sequence[str]]) -> bool:
-    """Whether a folder is one of the unlabeled folders."""
+    """Whether the folder `where` is one of the folders of unlabeled images."""
     return PurePosixPath(where) in map(PurePosixPath, places["unlabeled"])
 
 
 def unlabeled_test_set(where: str) -> SettingError:
-    """Build the error about a folder of test images that is also one of the unlabeled folders."""
+    """Build the error about a test folder that is also a folder of unlabeled images."""
     allowed = "the images of this folder are the test set; add dataset.test=null to train on them"
     return SettingError("dataset.unlabeled", where, allowed)
 

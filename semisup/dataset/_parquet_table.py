@@ -1,4 +1,4 @@
-"""Read a Parquet file as a table: file names, or the images themselves as the library `datasets` writes them."""
+"""Read a Parquet file as a table of file names, or of images as Hugging Face `datasets` stores them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,10 +15,17 @@ EXTRA = "Parquet is read with an extra; type pip install 'semisup[parquet]'"
 def read_parquet_table(
     file: BinaryIO, shown_path: str, chosen: Mapping[str, str | None], required: Sequence[str]
 ) -> Table:
-    """Read a Parquet table; arguments and result are those of `read_table`.
+    """Read a Parquet table.
+
+    Args:
+        file: the open file.
+        shown_path: path of the table, for messages.
+        chosen: FILE, CLASS or SPLIT -> name of the column; None or missing = recognize the column by a usual name.
+        required: the columns without which the table cannot be used.
 
     Raises:
-        DataError: also if pyarrow is not installed.
+        SettingError: there is no column with a name in `chosen`.
+        DataError: the file is damaged, a required column is missing, or pyarrow is not installed.
     """
     try:
         import pyarrow
@@ -43,8 +50,8 @@ def _files(opened: Any, column: str, shown_path: str) -> tuple[str | None, list[
     """Read the image names in a Parquet table.
 
     Returns:
-        Path of the column of the images' bytes; None if the table has names of files instead. And the names; "" for an
-        image without a name.
+        (path of the column with the bytes of the images, names of the images; "" = no name). The path is None if the
+        names are those of image files.
     """
     import pyarrow
 
@@ -96,7 +103,10 @@ def _is_scalar(type_: Any) -> bool:
 
 
 def _texts(opened: Any, column: str, shown_path: str) -> list[str]:
-    """Read a column of classes or splits as text. Null becomes "", and so do negative numbers of named classes."""
+    """Read a column of classes or splits as text; null becomes "".
+
+    If the file has names for the class numbers, numbers become names, and negative numbers become "".
+    """
     where = f"{shown_path}: the column {escape(column)}"
     type_ = opened.schema_arrow.field(column).type
     if not _is_scalar(type_):
@@ -118,11 +128,14 @@ def _texts(opened: Any, column: str, shown_path: str) -> list[str]:
 
 
 def _text(value: Any, class_names: Sequence[str]) -> str:
-    """Convert a value to text.
+    """Convert a value of a column of classes or splits to text.
+
+    Args:
+        class_names: names of the class numbers 0, 1, ...; empty = numbers have no names.
 
     Raises:
-        IndexError: it is the number of a class without a name, and others have names.
-        UnicodeDecodeError: it is bytes that are not UTF-8.
+        IndexError: the value is a class number without a name.
+        UnicodeDecodeError: the value is bytes that are not UTF-8.
     """
     if class_names and isinstance(value, int):
         return class_names[value] if value >= 0 else ""
@@ -134,7 +147,7 @@ def _text(value: Any, class_names: Sequence[str]) -> str:
 
 
 def _class_names(schema: Any, column: str) -> list[str]:
-    """Read the class names that the library `datasets` stores in a Parquet file; [] without names."""
+    """Read the class names that Hugging Face `datasets` stores in a Parquet file; [] without names."""
     try:
         features = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"]
         names = features[column]["names"]

@@ -19,8 +19,8 @@ class DatasetInfo:
     classes: K names, in the order of the class numbers
     channels, size: C and S of an image
     counts: split -> number of images
-    index: a private object of the data set, which the caller passes on to `read`
-    notes: lines for the user about how the files were read, if the settings do not determine it
+    index: object for `Dataset.read`, which only this data set understands
+    notes: lines of output about how the files were read
     """
 
     classes: tuple[str, ...]
@@ -35,10 +35,11 @@ class DatasetInfo:
 class Data:
     """The images of a data set.
 
-    hidden_targets: (N,) int64, true classes of the unlabeled images, used only for diagnostics; K = none of
-        the classes, -1 = unknown
-    fingerprint: text that changes when a list of files, the content of a file, a class or a split changes
-    report: ignored files, quarantined (unusable) files and duplicates, as plain data for data_report.json
+    hidden_targets: (N,) int64, true classes of the unlabeled images in [0, K), only for diagnostics; K = another class,
+        -1 = unknown
+    classes: K names, in the order of the class numbers
+    fingerprint: text that changes when the files, their content, their classes or their splits change
+    report: ignored files, unusable (quarantined) files and duplicates, as plain data for data_report.json
     """
 
     labeled: Images
@@ -52,15 +53,15 @@ class Data:
 
 
 class Dataset(Protocol):
-    """Settings of a data set: a frozen dataclass.
+    """Interface of the settings of a data set, a frozen dataclass.
 
-    A field can declare a role (`_roles.py`), for example that the setting does not change any result.
+    The metadata of a field can declare how the run id treats the setting (`_roles.py`).
     """
 
     size: int
 
     def decode_settings(self) -> DecodeSettings:
-        """Return the settings of how an image file becomes the input of a model trained on this data set."""
+        """Return the settings by which image files are decoded for a model that was trained on this data set."""
         ...
 
     def inspect(self) -> DatasetInfo:
@@ -73,7 +74,12 @@ class Dataset(Protocol):
         ...
 
     def read(self, info: DatasetInfo, watch: ProgressCallback) -> Data:
-        """Decode the images, or load them from the cache; `info` is the result of `inspect`."""
+        """Decode the images, or load them from the cache.
+
+        Args:
+            info: the result of `inspect`.
+            watch: shows progress.
+        """
         ...
 
 
@@ -91,11 +97,11 @@ class ReadsSome(Protocol):
 
 @runtime_checkable
 class ScansFolders(Protocol):
-    """Interface of a data set that uses all images in certain folders.
+    """Interface of a data set in which all images in certain folders are used.
 
-    The program must not write there.
+    The program must not write images to these folders.
     """
 
     def scanned_folders(self) -> Mapping[str, Path]:
-        """Return the folders whose images are all used: key of the setting that names the folder -> its path."""
+        """Return the folders in which all images are used: key of the setting that names the folder -> its path."""
         ...

@@ -2,9 +2,8 @@
 
     cache: str | None = field(metadata=MACHINE)
 
-A role is declared on the field of the data set's dataclass. MACHINE, for example, means that the setting says only how
-this machine reads the data. A setting without a role can change results. The run id, `semisup reproduce` and `semisup
-compare` read the roles from the fields, so that a new data set need not be added to a list elsewhere.
+The role of a setting is the metadata of its field in the dataclass of the data set. A setting without a role can change
+results.
 """
 
 import dataclasses
@@ -52,6 +51,10 @@ SPLIT_SEED: Mapping[str, KeyRole] = {"role": KeyRole.SPLIT_SEED}
 
 
 def keys_with_role(settings: type, *roles: KeyRole) -> list[str]:
-    """List the settings of a data set's dataclass that have one of these roles, in the order of the fields."""
+    """List the settings of a data set with one of these roles, in the order of the fields.
+
+    Args:
+        settings: the dataclass of the data set.
+    """
     fields = dataclasses.fields(settings) if dataclasses.is_dataclass(settings) else ()
     return [field.name for field in fields if field.metadata.get("role") in roles]

@@ -1,7 +1,6 @@
 """Interface to the files of a data set, which can be in a folder on disk or in archives.
 
-A layout reads a source through this interface only. All paths (`where`) are POSIX paths relative to the root of the
-source; "." is the root itself.
+All paths (`where`) are POSIX paths relative to the root of the data set; "." is the root itself.
 """
 
 import os
@@ -22,13 +21,13 @@ class Source(Protocol):
         ...
 
     def subfolders(self, where: str) -> list[str]:
-        """List the paths of all folders in the folder `where`, sorted; [] if it cannot be read."""
+        """List the paths of the folders directly in the folder `where`, sorted; [] if it cannot be read."""
         ...
 
     def folders(self, where: str) -> dict[str, str]:
-        """List the folders in `where` that can be classes: name of the class -> path.
+        """List the folders directly in `where` that are not hidden, by their names as classes: name -> path.
 
-        The names are printable and in Unicode's form NFC; hidden folders are left out.
+        The names are printable and in the Unicode normalization form NFC.
 
         Raises:
             DataError: two folders have the same name in NFC, or `where` cannot be read.
@@ -44,44 +43,50 @@ class Source(Protocol):
         ...
 
     def shown(self, where: str) -> str:
-        """Return the path of the root, followed by `where`, for messages."""
+        """Return the path of the root, followed by `where`, as printable text for messages."""
         ...
 
     @property
     def is_table(self) -> bool:
-        """Whether the user named tables as the root."""
+        """Whether the root that the user named is a table or several tables."""
         ...
 
     def tables(self) -> list[str]:
-        """List the paths of the tables that the user named, or of those directly in the root."""
+        """List the paths of the tables that the user named as the root, or else of all tables directly in the root."""
         ...
 
     def open_file(self, where: str) -> BinaryIO:
         """Open a table for reading.
 
         Raises:
-            OSError, DataError: it cannot be read.
+            OSError, DataError: the table cannot be read.
         """
         ...
 
     def file_status(self, where: str) -> tuple[str, os.stat_result] | None:
-        """Return the path of a table on disk and its status; None if it is inside an archive."""
+        """Return the path on disk and the status of a table; None if it is inside an archive."""
         ...
 
     def attached(self) -> Mapping[str, ImageFile]:
-        """Return the archive members that are not images but are read for classes, such as `.cls`: name -> member."""
+        """Return the files in archives from which classes are read, such as `.cls` files and tables: name -> file."""
         ...
 
     def other_roots(self) -> Iterator[tuple[str, "Source"]]:
-        """Yield other folders that the user may have meant as the root: the value of `dataset.root`, and its source."""
+        """Yield folders that the user may have meant as the root.
+
+        Yields:
+            (path for `dataset.root`, source with this root).
+        """
         ...
 
 
 @dataclass(frozen=True)
 class FolderSource:
-    """The files in a folder on disk.
+    """Files of a data set in a folder on disk; implements `Source`.
 
-    named_tables: file names of the tables in the folder that the user named as the root
+    root: path of the folder
+    follow_symlinks: include the targets of links
+    named_tables: file names of the tables, if the user named tables in this folder as the root
     """
 
     root: Path
@@ -141,7 +146,7 @@ class FolderSource:
 
 
 def last_name(where: str) -> str:
-    """Return the name of a folder without the path before it."""
+    """Return the last part of a path."""
     return PurePosixPath(where).name
 
 

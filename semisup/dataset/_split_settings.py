@@ -1,4 +1,4 @@
-"""Settings that all data sets from torchvision share; their training images are split by a seed."""
+"""Settings that all data sets from torchvision have; their training images are split at random by a seed."""
 
 from dataclasses import dataclass, field
 
@@ -10,7 +10,7 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class SplitSettings:
-    """Settings of the path, the image size and the split; abstract: subclasses read the images."""
+    """Settings of the path, the image size and the split; abstract, because a subclass must read the images."""
 
     root: str = field(metadata=PATH)
     download: bool = field(metadata=MACHINE)
@@ -27,16 +27,17 @@ class SplitSettings:
     hflip: bool = field(metadata=NO_EFFECT)
 
     def check_split(self) -> None:
-        """Raise SettingError if a setting of the split is out of range."""
+        """Check the settings of the split, and convert `only_classes` to a tuple.
+
+        Raises:
+            SettingError: a setting is out of range.
+        """
         object.__setattr__(self, "only_classes", class_names(self.only_classes))
         check_range("split_seed", self.split_seed, 0, 2**32 - 1)
         self.fractions()
 
     def fractions(self) -> SplitFractions:
-        """Return the sizes of the splits of the training images.
-
-        The official test images are not part of them.
-        """
+        """Return the settings that determine the sizes of the splits of the training images."""
         return SplitFractions(
             0,
             self.validation_share,

@@ -1,4 +1,4 @@
-"""Usual names of the splits of a data set in tables and file names, such as `val`, `valid` or `dev`."""
+"""Usual names of the splits of a data set in names of folders, tables and archives, such as `val`, `valid` or `dev`."""
 
 import re
 from collections.abc import Mapping
@@ -30,10 +30,10 @@ SPLIT_WORDS: Mapping[str, str] = {
 
 
 def split_of_name(name: str) -> str | None:
-    """Return the split that a file name begins with, such as `train` for `trainLabels.csv`.
+    """Return the split that is named by the first word of a file name, such as `labeled` for `trainLabels.csv`.
 
     Returns:
-        A name of `SPLITS`; None if the first word is another one.
+        a name of `SPLITS`; None if the first word is not the usual name of a split.
     """
     first = re.match(r"[A-Z]+(?![a-z])|[A-Za-z][a-z]*", name)
     return SPLIT_WORDS.get(first.group().lower()) if first else None

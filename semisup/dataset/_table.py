@@ -18,17 +18,17 @@ PARQUET_MAGIC = b"PAR1"
 
 
 def read_table(file: BinaryIO, shown_path: str, chosen: Mapping[str, str | None], required: Sequence[str]) -> Table:
-    """Read a table whose format is recognized by its content: a text table such as CSV (`_csv_table.py`), or Parquet.
+    """Read a text table such as CSV, or a Parquet table; the content decides the format.
 
     Args:
         file: the open file.
-        shown_path: its path, for messages.
-        chosen: FILE, CLASS or SPLIT -> name of the column that the user gave; null or missing = recognize it.
+        shown_path: path of the table, for messages.
+        chosen: FILE, CLASS or SPLIT -> name of the column; None or missing = recognize the column by a usual name.
         required: the columns without which the table cannot be used.
 
     Raises:
-        SettingError: there is no column of the name that the user gave.
-        DataError: the file cannot be read, or has no such columns; or a row has no file name or is damaged.
+        SettingError: there is no column with a name in `chosen`.
+        DataError: the file is damaged, a required column is missing, or a row has no file name.
     """
     is_parquet = file.read(len(PARQUET_MAGIC)) == PARQUET_MAGIC
     file.seek(0)
@@ -41,18 +41,15 @@ def read_table(file: BinaryIO, shown_path: str, chosen: Mapping[str, str | None]
 def read_available(
     read: Callable[[Mapping[str, str | None]], Table], chosen: Mapping[str, str | None], absent: dict[str, SettingError]
 ) -> Table:
-    """Read a table in which columns named by the user may be missing.
-
-    For a missing column, the column with a usual name is used.
+    """Read a table; where a column named by the user is missing, use the column with a usual name.
 
     Args:
-        read: function that reads the table, given the names of its columns.
-        chosen: as for `read_table`.
-        absent: is filled with the error about each named column that the table does not have: key of the setting ->
-            error.
+        read: function that reads the table, given names of columns like `chosen`.
+        chosen: FILE, CLASS or SPLIT -> name of the column; None = recognize the column by a usual name.
+        absent: this function adds key of the setting -> error, for each named column that is missing.
 
     Raises:
-        DataError: see `read_table`.
+        DataError: the table cannot be read.
     """
     while True:
         try:
@@ -80,7 +77,7 @@ def _read_rows(table: CsvTable, chosen: Mapping[str, str | None], required: Sequ
 
 
 class _Names:
-    """Names of classes or splits, one for each row of a table: 8 bytes per row, because each name is stored once."""
+    """Names of classes or splits, one for each row of a table; equal names are stored once."""
 
     def __init__(self, present: bool) -> None:
         self.names: list[str] | None = [] if present else None

@@ -1,7 +1,7 @@
-"""Find the columns of a table that name the image file, its class and its split.
+"""Find the columns of a table that contain the image file, its class and its split.
 
-The usual names of such columns are recognized in any capitalization, with spaces, hyphens, underscores or without. A
-table with other names needs the setting `dataset.file_column`, `dataset.class_column` or `dataset.split_column`.
+Columns with usual names, such as `file`, `label` and `split`, are recognized. Other columns must be named by the
+settings `dataset.file_column`, `dataset.class_column` and `dataset.split_column`.
 """
 
 import re
@@ -30,7 +30,7 @@ USUAL_NAMES: Mapping[str, tuple[tuple[str, ...], ...]] = {
 
 
 class ColumnError(DataError):
-    """A column of a table cannot be found.
+    """Error about a column of a table that cannot be found.
 
     role: FILE, CLASS or SPLIT
     """
@@ -48,15 +48,15 @@ def find_columns(
     Args:
         shown_path: path of the table, for messages.
         header: names of the columns.
-        chosen: FILE, CLASS or SPLIT -> name of the column that the user gave; null or missing = recognize it.
+        chosen: FILE, CLASS or SPLIT -> name of the column; None or missing = recognize the column by a usual name.
         required: the columns without which the table cannot be used.
 
     Returns:
-        FILE, CLASS or SPLIT -> position; a column that is neither required nor present is missing.
+        FILE, CLASS or SPLIT -> position. Columns that are not required may be missing.
 
     Raises:
-        SettingError: there is no column of the given name.
-        DataError: a required column is not recognized, several columns are possible, or two columns have one name.
+        SettingError: there is no column with a name in `chosen`.
+        DataError: a required column is not recognized, or several columns are possible.
     """
     positions: dict[str, int] = {}
     for role in USUAL_NAMES:

@@ -1,4 +1,4 @@
-"""Types for the rows of a table of images; the readers of text tables and of Parquet return them."""
+"""The rows of a table of images, as read from text tables and from Parquet."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ class Table:
     files: names of image files, as in the table; "" = an image in the table itself that has no name
     classes: names of classes, in the Unicode form NFC and printable; "" = no class. None = there is no such column
     splits: names of splits; "" = not given. None = there is no such column
-    cells: path of the column of the images' bytes, if the images are in the table itself
+    cells: path of the column with the bytes of the images; None if the table names files
     """
 
     shown_path: str
@@ -28,5 +28,5 @@ class Table:
 
 
 def class_name(text: str) -> str:
-    """Normalize the name of a class as the names of class folders are: in the Unicode form NFC and printable."""
+    """Convert the name of a class to the Unicode normalization form NFC, and make it printable."""
     return escape_name(unicodedata.normalize("NFC", text))

@@ -1,7 +1,7 @@
 """Base class of data sets that torchvision reads as one array of images.
 
-The official test part is the test split; the training part is split by a seed into validation, labeled and unlabeled.
-With `dataset.download=true`, torchvision downloads missing files.
+The official test images are the test split. The official training images are divided at random into validation,
+labeled and unlabeled images.
 """
 
 import hashlib
@@ -33,11 +33,10 @@ CHUNK = 1024
 
 
 class _Piece(NamedTuple):
-    """Images of one split that come from one original part (train, test, ...) of the data set.
+    """Images of one split that come from one published part of the data set.
 
-    The parts are train, test and own_unlabeled, the images that are published without classes (of stl10).
-
-    rows: their rows in the original part
+    split: name of the split
+    rows: their positions in the published part
     targets: their class numbers; -1 = unknown
     """
 
@@ -48,7 +47,7 @@ class _Piece(NamedTuple):
 
 @dataclass(frozen=True)
 class TorchvisionArrays(SplitSettings):
-    """Settings of a data set that is read as one array of images of the same size; abstract."""
+    """Settings of a data set that torchvision reads as one array of images of the same size; abstract."""
 
     on_duplicate: str = field(metadata=NO_EFFECT)
 
@@ -60,10 +59,7 @@ class TorchvisionArrays(SplitSettings):
         self.check_split()
 
     def decode_settings(self) -> DecodeSettings:
-        """Return the settings by which `semisup predict` decodes image files.
-
-        Transparent pixels become black.
-        """
+        """Return the settings by which `semisup predict` decodes image files; transparent pixels become black."""
         return DecodeSettings(self.size, resize="stretch", draft=False, background=0, max_pixels=50_000_000)
 
     def inspect(self) -> DatasetInfo:
@@ -97,7 +93,7 @@ class TorchvisionArrays(SplitSettings):
 
 
 class _ArrayLoader:
-    """Builder of a data set from its original parts; each part can be freed after it was added."""
+    """Builder of a data set from its published parts, which are added one after another."""
 
     def __init__(self, info: DatasetInfo, watch: ProgressCallback, on_duplicate: str) -> None:
         shape = (info.channels, info.size, info.size)
@@ -109,11 +105,11 @@ class _ArrayLoader:
         self.digest = hashlib.sha256(repr(info.classes).encode())
 
     def add(self, part: str, planes: Pixels) -> None:
-        """Copy the images of one original part of the data set to their splits.
+        """Copy the images of one published part of the data set to their splits.
 
         Args:
             part: name of the part: train, test, or own_unlabeled (images that are published without classes).
-            planes: (n, C, s, s) uint8, the images before resizing; the fingerprint is computed from these.
+            planes: (n, C, s, s) uint8, the images of the part in their original size.
         """
         for split, rows, targets in self.info.index[part]:
             self.digest.update(repr((part, split, planes.shape[1:], rows.tolist(), targets.tolist())).encode())
@@ -135,7 +131,11 @@ class _ArrayLoader:
             self.by_digest[hashlib.blake2b(image.data, digest_size=16).digest()].append(member)
 
     def _report(self) -> dict[str, Any]:
-        """Report images with equal pixels. Near duplicates are not searched, because this would take too long."""
+        """Report images with equal pixels; near duplicates are not searched.
+
+        Returns:
+            the part of data_report.json about duplicates; {} if they are ignored.
+        """
         if self.on_duplicate == IGNORE:
             return {}
         duplicates = equal_only(group for group in self.by_digest.values() if len(group) > 1)

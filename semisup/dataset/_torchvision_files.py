@@ -1,4 +1,4 @@
-"""Read lists of image files from torchvision's data sets. The files are decoded without torchvision."""
+"""List the image files of data sets from torchvision."""
 
 import os
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from semisup.text import escape_name
 
 
 def list_files(root: Path, samples: Iterable[tuple[Path, int]]) -> FileSplit:
-    """Collect the image files that torchvision lists, sorted by path, with their class numbers.
+    """Return the image files that torchvision lists, sorted by path, with their class numbers.
 
     Args:
         root: root of the data set; names of images are relative to it.

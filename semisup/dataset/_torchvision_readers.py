@@ -1,9 +1,4 @@
-"""Read data sets with the classes of torchvision.datasets, and translate the errors of torchvision.
-
-In this module such a class is called a reader.
-torchvision compares each file with its published checksum before it opens the file, so that only files from the
-publishers are unpacked.
-"""
+"""Read data sets with the classes of torchvision.datasets (readers), and translate the errors of torchvision."""
 
 import os
 from collections.abc import Callable
@@ -19,17 +14,17 @@ from semisup.runtime.torchvision_compat import torchvision
 
 
 class ReaderSpec(NamedTuple):
-    """Description of a torchvision data set: its class, files, channels and attributes.
+    """Description of a data set of torchvision.
 
     reader: name of the class in torchvision.datasets
     channels: C, the number of channels of an image
-    train, test: name and value of the reader's argument that selects the training and the test part
-    planes: function of the reader that returns its pixels as (n, C, s, s)
-    targets: name of the reader's attribute with the class numbers
-    classes: class names; empty if the reader has them
+    train, test: name and value of the argument of the class that selects the training and the test images
+    planes: function from an object of the class to its pixels, (n, C, s, s)
+    targets: name of the attribute with the class numbers
+    classes: class names; empty if the object has them
     files: required files, relative to `dataset.root`
-    own_unlabeled: for a part without classes: name and value of its argument, its file, and the number of bytes per
-        image; None = no such part
+    own_unlabeled: for images that are published without classes: name and value of the argument, the file, and the
+        number of bytes per image; None = there are no such images
     """
 
     reader: str
@@ -47,8 +42,8 @@ class ReaderLabels(NamedTuple):
     """Labels of a data set of torchvision.
 
     classes: K names
-    train, test: (n,) int64 in [0, K), the class numbers of each part
-    own_unlabeled: number of images in the part without classes
+    train, test: (n,) int64 in [0, K), class numbers of the training and the test images
+    own_unlabeled: number of images that are published without classes
     """
 
     classes: tuple[str, ...]
@@ -76,7 +71,7 @@ def grayscale(reader: Any) -> Pixels:
 
 
 def by_flag(reader: str, channels: int, planes: Callable[[Any], Pixels], files: tuple[str, ...]) -> ReaderSpec:
-    """Describe a torchvision data set whose parts are selected by train=True and train=False."""
+    """Describe a torchvision data set in which the argument train=True or train=False selects the images."""
     return ReaderSpec(
         reader=reader,
         channels=channels,
@@ -107,8 +102,8 @@ def read_labels(source: ReaderSpec, root: Path, download: bool) -> ReaderLabels:
 
     Raises:
         SettingError: files are missing.
-        DataError: torchvision rejects the files, the download failed, there are no class names, or images and labels do
-            not match.
+        DataError: torchvision rejects the files, the download failed, there are no class names, or the numbers of
+            images and labels differ.
     """
     key = (source, root, _stamps(source, root))
     if key[2] and key in _labels:
@@ -146,13 +141,13 @@ def _stamps(source: ReaderSpec, root: Path) -> tuple[tuple[int, int], ...]:
 def open_reader(
     name: str, files: tuple[str, ...], root: Path, download: bool, *arguments: tuple[str, bool | str]
 ) -> Any:
-    """Open a data set with torchvision's reader.
+    """Open a data set with the class of torchvision.datasets.
 
     Args:
-        name: name of the class in torchvision.datasets.
-        files: required files, relative to `root`; the error names those that are missing.
+        name: name of the class.
+        files: required files, relative to `root`, for the error message.
         root, download: the settings `dataset.root` and `dataset.download`.
-        arguments: further keyword arguments of the reader, as (name, value).
+        arguments: further keyword arguments of the class, as (name, value).
 
     Raises:
         SettingError: files are missing.
@@ -160,6 +155,7 @@ def open_reader(
     """
     reader = getattr(torchvision("datasets"), name)
     try:
+        # torchvision verifies the published checksum of each file before it opens the file
         return reader(os.fspath(root), download=download, **dict(arguments))
     except (RuntimeError, OSError, ValueError, TypeError, LookupError, AssertionError, EOFError) as error:
         raise _translated_error(
@@ -170,7 +166,11 @@ def open_reader(
 def _translated_error(
     name: str, missing: list[str], root: Path, download: bool, error: Exception
 ) -> SettingError | DataError:
-    """Translate an error of torchvision into an error that says how to fix the problem."""
+    """Translate an error of torchvision into an error that tells the user how to fix the problem.
+
+    Args:
+        missing: required files that do not exist.
+    """
     reason = " ".join(str(error).split()) or type(error).__name__
     if missing and download:
         return DataError(f"dataset.download=true: {name} could not be downloaded into {root} ({reason})")

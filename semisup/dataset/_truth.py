@@ -1,4 +1,4 @@
-"""Read the true classes of unlabeled images from a table; only diagnostics use them."""
+"""Read the true classes of unlabeled images from a table; they are only used for diagnostics."""
 
 import os
 import warnings
@@ -31,22 +31,19 @@ def read_hidden_classes(
 ) -> list[int]:
     """Read the true class numbers of the unlabeled files from a table.
 
-    A file that is not in the table gets UNKNOWN.
-
-    The table may contain further files. A class is given by its name or by its number; `other` means that the image
-    belongs to none of the K classes and has the number K, unless a class has this name.
+    The table gives the name or the number of a class, or `other` for an image of another class, which gets the number
+    K. Files that are not in the table get UNKNOWN.
 
     Args:
-        root: folder to which `truth` is relative. The files in the table are relative to it too, or to a folder in it.
+        root: folder to which `truth` is relative.
         truth: path of the table.
-        columns: FILE or CLASS -> name of the column that the user gave; None = recognize it. Other keys
-            are ignored.
-        image_folder: folder in the root to which the names in tables are relative; None = it is found.
+        columns: FILE or CLASS -> name of the column; None = recognize the column by a usual name.
+        image_folder: folder in the root to which the names in the table are relative; None = find it.
         files: the unlabeled files.
-        classes: names of the classes, in the order of their numbers.
+        classes: K names, in the order of the class numbers.
 
     Raises:
-        SettingError: there is no column of the name that the user gave, and none of a usual name.
+        SettingError: there is no column with a name in `columns`, and none with a usual name.
         DataError: the table cannot be read, names none of the files, or gives one file two classes.
     """
     try:
@@ -59,7 +56,7 @@ def read_hidden_classes(
 
 
 def _read(path: Path, columns: Mapping[str, str | None]) -> Table:
-    """Read the table of true classes. If a column named by the user is missing, use the column with a usual name."""
+    """Read the table of true classes; where a column named by the user is missing, use the column with a usual name."""
     absent: dict[str, SettingError] = {}
 
     def read(chosen: Mapping[str, str | None]) -> Table:
@@ -75,7 +72,10 @@ def _read(path: Path, columns: Mapping[str, str | None]) -> Table:
 def _folder_of(table: Table, images: ImageNames, image_folder: str | None) -> str | None:
     """Find the folder to which the file names in the table are relative; None if no folder fits.
 
-    The root is tried before the folders in it, or after `image_folder` if that is given.
+    `image_folder` and the root are tried; without `image_folder`, also the folders in the root.
+
+    Raises:
+        DataError: several folders fit.
     """
     for folder in (*([] if image_folder is None else [image_folder]), "."):
         if images.matching_folders(table.files, [folder])[1]:

@@ -11,17 +11,19 @@ KEY = "dataset.imbalance_unlabeled"
 
 
 def select_long_tail(truth: Sequence[int], classes: Sequence[str], imbalance: float, seed: int) -> list[int]:
-    """Select unlabeled images so that the K classes have a long tail; return their ascending positions.
+    """Select unlabeled images so that the K classes have a long tail, as large as the available images allow.
 
-    The tail is the largest that every class has enough images for. Images of other classes, and those whose class is
-    unknown, are all selected.
+    Images of other classes and of unknown class are all selected.
 
     Args:
         truth: true class numbers of the n unlabeled images, in [0, K]; K = another class, -1 = unknown.
         classes: K names.
-        imbalance: images of the most frequent class per image of the least frequent one; below 0, the first class is
-            the least frequent. 1 = select all.
+        imbalance: images of the first class divided by those of the last class; 1 = select all. -10 = the last class
+            has 10 times as many images as the first one.
         seed: seed of the selection.
+
+    Returns:
+        ascending positions of the selected images.
 
     Raises:
         SettingError: the true classes are unknown, or a class has too few unlabeled images.

@@ -1,6 +1,6 @@
 """Handwritten digits that are part of scikit-learn: 1,797 gray images of 8 x 8 pixels, ten classes.
 
-The images are split by a seed; each split has the same share of every class.
+The images are divided at random into the splits, with the same share of every class.
 
 Source: E. Alpaydin, C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository
 (1998), the test part.
@@ -62,7 +62,7 @@ class Digits:
         )
 
     def decode_settings(self) -> DecodeSettings:
-        """Return the settings by which `predict` decodes image files of white digits on black."""
+        """Return the settings by which `semisup predict` decodes image files, which must show white digits on black."""
         return DecodeSettings(self.size, resize="stretch", draft=False, background=0, max_pixels=50_000_000)
 
     def inspect(self) -> DatasetInfo:
@@ -90,13 +90,12 @@ class Digits:
 
 
 def load_digits_csv() -> tuple[Any, Any]:
-    """Load the images and classes that scikit-learn's `load_digits` returns, from the same file.
-
-    scikit-learn is not imported, because that takes 2 s.
+    """Load the images and classes that scikit-learn's `load_digits` returns, without importing scikit-learn.
 
     Returns:
         images, (1797, 8, 8) float64 in [0, 16], and class numbers, (1797,) int64.
     """
+    # scikit-learn is not imported, because that takes 2 s
     package = importlib.util.find_spec("sklearn")
     candidates = [
         Path(each) / "datasets" / "data" / "digits.csv.gz"

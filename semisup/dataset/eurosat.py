@@ -1,6 +1,6 @@
 """EuroSAT: 27,000 satellite images of 64 x 64 pixels (RGB, Sentinel-2), ten kinds of land use.
 
-There is no official test part: the images are split by a seed into test, validation, labeled and unlabeled.
+There are no official test images: all images are divided at random into test, validation, labeled and unlabeled.
 
 Source: P. Helber et al., "EuroSAT: A Novel Dataset and Deep Learning Benchmark for Land Use and Land Cover
 Classification" (arXiv:1709.00029).

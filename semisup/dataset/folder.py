@@ -1,7 +1,7 @@
 """A data set of the user's own images, in folders, tables or archives.
 
-A layout (`_layouts.py`) lists the files of each set. For all layouts, this module decides which labeled images are
-used, held out or treated as unlabeled.
+A layout (`_layouts.py`) lists the files of each set; this module then chooses the labeled, validation, test and
+unlabeled images among them.
 """
 
 import operator
@@ -39,7 +39,7 @@ from semisup.text import escape
 
 @dataclass(frozen=True)
 class Folder(ImageFiles):
-    """Settings of a data set of folders. Keys: `conf/dataset/folder.yaml`."""
+    """Settings of a data set of the user's own images. Keys: `conf/dataset/folder.yaml`."""
 
     root: str = field(metadata=PATH)
     layout: str = field(metadata=added("auto"))
@@ -131,9 +131,13 @@ class Folder(ImageFiles):
     def _divide(self, listing: Listing, root: Path) -> DatasetInfo:
         """Choose the images of each split from the files that the layout listed.
 
+        Args:
+            listing: the files of each set.
+            root: value of `dataset.root`.
+
         Raises:
-            SettingError: a setting of the split does not fit the files; for example, folds are set although there is a
-                validation set.
+            SettingError: a setting does not fit the files; for example, folds are set although there is a validation
+                set.
         """
         classes, ignored, files = listing.classes, listing.ignored, listing.labeled
         validation_share, test_share = self._shares(listing)
@@ -173,7 +177,7 @@ class Folder(ImageFiles):
         return DatasetInfo(kept.names, 3, self.size, counts, index, tuple(notes))
 
     def _hidden_classes(self, listing: Listing, unlabeled: list[ImageFile], root: Path) -> list[int]:
-        """Return the true class numbers of unlabeled files, from `truth` or from the layout; -1 = unknown."""
+        """Return the true class numbers of unlabeled files, from the table `truth` or from the layout; -1 = unknown."""
         if self.truth is not None:
             names = self._set_names()
             return read_hidden_classes(
@@ -185,13 +189,14 @@ class Folder(ImageFiles):
         return [known.get(file.name, -1) for file in unlabeled]
 
     def _shares(self, listing: Listing) -> tuple[float, float]:
-        """Return the shares of labeled images to draw for validation and test; 0 = the data have such a set.
+        """Return the fractions of the labeled images that are chosen at random for validation and for test.
 
-        With folds, or if `validation` is null, no image is drawn for validation.
+        A fraction is 0 if the data have such a set. That for validation is also 0 with folds, or if `validation` is
+        null.
 
         Raises:
-            SettingError: folds are set although there is a validation set, or a share of test images although there is
-                a test set.
+            SettingError: there is a validation set and `folds` is set, or there is a test set and `test_share` is
+                positive.
         """
         if self.folds is not None and listing.validation is not None:
             raise second_validation_set(self.folds, "validation", self.validation, "null").within("dataset")
@@ -205,12 +210,13 @@ class Folder(ImageFiles):
     def _choose_labeled(
         self, files: FileSplit, orders: list[NDArray[numpy.int64]], classes: list[str]
     ) -> tuple[FileSplit, FileSplit, FileSplit]:
-        """Split images with a class into labeled images, the held-out fold, and the rest.
+        """Divide the images with a class into labeled images, images of the held-out fold, and remaining images.
 
-        The rest are images beyond `labels_per_class` and `imbalance`; they become unlabeled.
+        The remaining images are those beyond `labels_per_class` and `imbalance`.
 
         Args:
-            orders: positions of the images of each class, in the order in which they are assigned to sets.
+            files: all images with a class.
+            orders: positions in `files` of the images of each class, in random order.
         """
         counts = labeled_counts([len(order) for order in orders], classes, self.labels_per_class, self.imbalance)
         chosen = [order[:count] for order, count in zip(orders, counts, strict=True)]
@@ -231,6 +237,6 @@ class Folder(ImageFiles):
         return files.rows(joined(chosen))
 
     def _orders(self, files: FileSplit, classes: list[str]) -> list[NDArray[numpy.int64]]:
-        """Return, for each class, the positions of its files in the order in which they are assigned to sets."""
+        """Return, for each class, the positions of its files in random order."""
         targets = numpy.array(files.targets, dtype=numpy.int64)
         return [shuffled_by_class(targets, number, self.split_seed) for number in range(len(classes))]

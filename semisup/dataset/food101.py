@@ -1,6 +1,6 @@
 """Food-101: 101,000 photographs of 101 dishes, at most 512 pixels a side; 750 per class to train, 250 to test.
 
-The training part was not cleaned: some of its labels are wrong.
+Some labels of the training images are wrong.
 
 Source: L. Bossard, M. Guillaumin, L. Van Gool, "Food-101 - Mining Discriminative Components with Random Forests" (ECCV
 2014).
@@ -53,7 +53,11 @@ class Food101(SplitSettings, ImageFiles):
         return DatasetInfo(kept.names, 3, self.size, {split: len(parts[split].files) for split in SPLITS}, index)
 
     def _part(self, name: str) -> tuple[FileSplit, tuple[str, ...]]:
-        """List the files of an official part, "train" or "test", and the class names."""
+        """List the official training or test images, and the class names.
+
+        Args:
+            name: "train" or "test".
+        """
         root = Path(self.root).expanduser()
         reader = open_reader("Food101", FILES, root, self.download, ("split", name))
         return list_files(root, zip(reader._image_files, reader._labels, strict=True)), tuple(reader.classes)

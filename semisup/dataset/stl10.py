@@ -1,7 +1,7 @@
 """STL-10: color photographs of 96 x 96 pixels, ten classes; 5,000 to train, 8,000 to test, 100,000 without a class.
 
-The unlabeled set consists of the 100,000 images without a class, which show the ten classes and other objects, and of
-those of the 5,000 training images that are neither labeled nor validation images.
+The images without a class show the ten classes and other objects. They are unlabeled images, as are the training images
+that are neither labeled nor validation images.
 
 Source: A. Coates, H. Lee, A. Y. Ng, "An Analysis of Single-Layer Networks in Unsupervised Feature Learning" (2011).
 """
