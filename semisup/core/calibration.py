@@ -3,8 +3,8 @@
     ECE = sum_b (|B_b| / n) * |accuracy(B_b) - confidence(B_b)|     over 15 bins of equal width, (b / 15, (b + 1) / 15]
     T   = argmin_T (1 / n) * sum_i -log softmax(z_i / T)[y_i]       z_i = logits, y_i = true class of image i
 
-The mean loss is convex in 1 / T. Its minimum is found by Newton's method on the derivative, inside a bracket that is
-halved if a Newton step leaves it. T is limited to [1/20, 20].
+The mean loss is convex in 1 / T. Its minimum is found by Newton's method on the derivative; where this does not
+converge fast, the search interval is halved. T is limited to [1/20, 20].
 """
 
 import torch

@@ -183,7 +183,12 @@ def labeled_counts(
 
 
 def check_imbalance(key: str, imbalance: float) -> None:
-    """Raise SettingError unless the imbalance of the unlabeled set is at least 1, or at most -1 (reversed)."""
+    """Raise SettingError unless the imbalance of the unlabeled set is valid: at least 1, or at most -1.
+
+    Args:
+        key: key of the setting, for the message.
+        imbalance: the value; negative = the order of the classes is reversed.
+    """
     if not (math.isfinite(imbalance) and abs(imbalance) >= 1):
         allowed = "must be at least 1 (images of the first class per image of the last one), or at most -1 (reversed)"
         raise SettingError(key, imbalance, allowed)

@@ -19,7 +19,7 @@ def to_device(values: Tensor, device: torch.device) -> Tensor:
 
 
 def sum_dtype(device: torch.device) -> torch.dtype:
-    """Return the type of sums over many values on a device: float64, or float32 on mps."""
+    """Return the dtype for sums over many values on a device: float64, or float32 on mps."""
     return torch.float32 if device.type == "mps" else torch.float64
 
 

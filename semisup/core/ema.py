@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 def start_average(student: nn.Module) -> nn.Module:
-    """Copy the student as the initial average; the copy's parameters require no gradient."""
+    """Copy the student as the initial EMA model; the parameters of the copy require no gradient."""
     return copy.deepcopy(student).requires_grad_(False)
 
 

@@ -22,7 +22,10 @@ class NamesClassifier(Protocol):
 
 
 def classifier_layer(model: nn.Module) -> nn.Module:
-    """Return the layer of a network whose input is the embedding of an image."""
+    """Return the classifier layer of a network; the input of this layer is the embedding.
+
+    If the network has several classifier layers, the first one is returned.
+    """
     if isinstance(model, NamesClassifier):
         return model.classifier_layers()[0]
     return [each for each in model.modules() if isinstance(each, nn.Linear | nn.Conv2d)][-1]

@@ -33,8 +33,9 @@ class Event:
 class Progress(Event):
     """Progress of an evaluation or labeling. The caller can stop the training here and save its state.
 
-    phase: name of the operation
-    done, total: number of images processed so far, and of all images
+    phase: name of the operation, for display
+    done: number of images processed so far
+    total: number of all images
     """
 
     phase: str

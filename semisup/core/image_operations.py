@@ -136,7 +136,9 @@ def equalize(pixels: Tensor, share: Tensor) -> Tensor:
 def brightness(pixels: Tensor, factor: Tensor) -> Tensor:
     """Build (m, 1, 256) uint8 lookup tables that change the brightness: a blend of black and the image.
 
-    `factor` (m,) in [0, 1]: 0 = black, 1 = the image.
+    Args:
+        pixels: (m, C, S, S) uint8.
+        factor: (m,) in [0, 1]; 0 = black, 1 = the image.
     """
     values = _values(pixels)
     return _blend(torch.zeros_like(values), values, factor.view(-1, 1, 1))
@@ -145,7 +147,9 @@ def brightness(pixels: Tensor, factor: Tensor) -> Tensor:
 def contrast(pixels: Tensor, factor: Tensor) -> Tensor:
     """Build (m, 1, 256) uint8 lookup tables that change the contrast: a blend of the mean gray value and the image.
 
-    `factor` (m,) in [0, 1]: 0 = the mean gray value, 1 = the image.
+    Args:
+        pixels: (m, C, S, S) uint8.
+        factor: (m,) in [0, 1]; 0 = the mean gray value, 1 = the image.
     """
     size = pixels.shape[-2] * pixels.shape[-1]
     total = _gray(pixels).sum(3).long().sum(2)  # the sum of a row is below 2^24; mps has no float64
@@ -154,9 +158,11 @@ def contrast(pixels: Tensor, factor: Tensor) -> Tensor:
 
 
 def posterize(pixels: Tensor, bits: Tensor) -> Tensor:
-    """Build (m, 1, 256) uint8 lookup tables that keep only the upper bits of each 8-bit value.
+    """Build (m, 1, 256) uint8 lookup tables that set the lower bits of each 8-bit value to 0.
 
-    `bits` (m,) is the number of bits to keep, rounded to a whole number.
+    Args:
+        pixels: (m, C, S, S) uint8.
+        bits: (m,) number of upper bits that remain, rounded to a whole number.
     """
     level = torch.exp2(8 - bits.round()).view(-1, 1, 1)
     values = _values(pixels)
@@ -164,24 +170,33 @@ def posterize(pixels: Tensor, bits: Tensor) -> Tensor:
 
 
 def solarize(pixels: Tensor, threshold: Tensor) -> Tensor:
-    """Build (m, 1, 256) uint8 lookup tables that invert the values of at least `threshold` (m,).
+    """Build (m, 1, 256) uint8 lookup tables that invert all values of at least `threshold`.
 
-    A threshold of 256 leaves the image unchanged.
+    Args:
+        pixels: (m, C, S, S) uint8.
+        threshold: (m,) in [0, 256]; 256 = no change.
     """
     values = _values(pixels)
     return _bytes(torch.where(values >= threshold.view(-1, 1, 1), 255 - values, values))
 
 
 def color(pixels: Tensor, factor: Tensor) -> Tensor:
-    """Reduce the color of (m, C, S, S) uint8 images by `factor` (m,) in [0, 1]: 0 = gray, 1 = the image."""
+    """Reduce the color of images.
+
+    Args:
+        pixels: (m, C, S, S) uint8.
+        factor: (m,) in [0, 1]; 0 = gray, 1 = the image.
+    """
     return _blend(_gray(pixels), pixels.float(), factor.view(-1, 1, 1, 1))
 
 
 def sharpness(pixels: Tensor, factor: Tensor) -> Tensor:
-    """Reduce the sharpness of (m, C, S, S) uint8 images by `factor` (m,) in [0, 1].
+    """Reduce the sharpness of images; the outermost pixels do not change.
 
-    0 = the image smoothed by a weighted 3x3 mean (weight of the center 5, of the neighbors 1), 1 = the image. The
-    outermost pixels do not change.
+    Args:
+        pixels: (m, C, S, S) uint8.
+        factor: (m,) in [0, 1]; 0 = the image smoothed by a weighted 3x3 mean (weight of the center 5, of the neighbors
+            1), 1 = the image.
     """
     width = pixels.shape[-1]
     # all pixels as one long row, for the longest vector operations: only outermost pixels have wrong neighbors in it
@@ -203,29 +218,55 @@ def sharpness(pixels: Tensor, factor: Tensor) -> Tensor:
 
 
 def rotate(degrees: Tensor, side: int) -> Tensor:
-    """Build (m, 6) affine matrices for `warp_nearest` that rotate images counterclockwise around the center."""
+    """Build affine matrices for `warp_nearest` that rotate images counterclockwise around the center.
+
+    Args:
+        degrees: (m,) angles.
+        side: side of the images in pixels.
+
+    Returns:
+        (m, 6) float32.
+    """
     angle = torch.deg2rad(degrees)
     cos, sin, center = angle.cos(), angle.sin(), side / 2
     return torch.stack((cos, -sin, center * (1 - cos + sin), sin, cos, center * (1 - sin - cos)), 1)
 
 
 def shear_x(share: Tensor, side: int) -> Tensor:
-    """Build (m, 6) affine matrices for `warp_nearest` that shear images: row y moves left by share * y."""
+    """Build (m, 6) affine matrices for `warp_nearest` that shift row y of an image left by share * y pixels.
+
+    Args:
+        share: (m,), pixels per pixel.
+    """
     return _matrix(share, 1)
 
 
 def shear_y(share: Tensor, side: int) -> Tensor:
-    """Build (m, 6) affine matrices for `warp_nearest` that shear images: column x moves up by share * x."""
+    """Build (m, 6) affine matrices for `warp_nearest` that shift column x of an image up by share * x pixels.
+
+    Args:
+        share: (m,), pixels per pixel.
+    """
     return _matrix(share, 3)
 
 
 def translate_x(share: Tensor, side: int) -> Tensor:
-    """Build (m, 6) affine matrices for `warp_nearest` that move images left by share * side pixels."""
+    """Build (m, 6) affine matrices for `warp_nearest` that shift images left by share * side pixels.
+
+    Args:
+        share: (m,), fractions of the side.
+        side: side of the images in pixels.
+    """
     return _matrix(share * side, 2)
 
 
 def translate_y(share: Tensor, side: int) -> Tensor:
-    """Build (m, 6) affine matrices for `warp_nearest` that move images up by share * side pixels."""
+    """Build (m, 6) affine matrices for `warp_nearest` that shift images up by share * side pixels.
+
+    Args:
+        share: (m,), fractions of the side.
+        side: side of the images in pixels.
+    """
     return _matrix(share * side, 5)
 
 
@@ -282,7 +323,10 @@ def _bytes(values: Tensor) -> Tensor:
 
 
 def _gray(pixels: Tensor) -> Tensor:
-    """Convert (m, C, S, S) uint8 images to gray, as Pillow's mode "L" does.
+    """Convert images to gray, as Pillow's mode "L" does.
+
+    Args:
+        pixels: (m, C, S, S) uint8.
 
     Returns:
         (m, 1, S, S) float32, whole numbers in [0, 255].
@@ -294,7 +338,15 @@ def _gray(pixels: Tensor) -> Tensor:
 
 
 def _matrix(amount: Tensor, position: int) -> Tensor:
-    """Build (m, 6) affine matrices for `warp_nearest` from the identity, by adding `amount` (m,) to one coefficient."""
+    """Build affine matrices for `warp_nearest`: the identity with one coefficient changed.
+
+    Args:
+        amount: (m,), added to the coefficient.
+        position: number of the coefficient, 0 to 5.
+
+    Returns:
+        (m, 6) float32.
+    """
     matrix = torch.tensor([1.0, 0, 0, 0, 1, 0]).repeat(len(amount), 1)
     matrix[:, position] += amount
     return matrix

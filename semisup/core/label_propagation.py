@@ -1,12 +1,12 @@
 """Propagate labels on a graph of nearest neighbors (Zhou et al., NIPS 2003; for images arXiv 1904.04717).
 
-    z_i   = x_i / |x_i| - mean_j(x_j / |x_j|), scaled to unit length            (n, D)
+    z_i   = x_i / |x_i| - mean_j(x_j / |x_j|), scaled to unit length            (n, D), x_i = features of image i
     a_ij  = (z_i . z_j)^power if z_i . z_j > 0 and j is one of the k nearest neighbors of i, else 0
     S     = D^(-1/2) (A + A^T) D^(-1/2), D = diagonal matrix of the row sums of A + A^T
     F     = sum_t (alpha * S)^t Y, Y = one-hot rows of the labeled images       (n, K)
-    p_ic  = f_ic / sum_c f_ic with f_ic = pi_c * F_ic / sum_i F_ic; without a prior pi, f_ic = F_ic
+    p_ic  = f_ic / sum_c f_ic, f_ic = pi_c * F_ic / sum_i F_ic; or, without the prior pi, f_ic = F_ic
 
-The prior prevents that a class gets too many images because its labeled images are neighbors of many images.
+Without a prior, a class whose labeled images are neighbors of many images would get too many images.
 """
 
 import math

@@ -28,16 +28,16 @@ def frozen_digest(model: nn.Module) -> str | None:
 
 
 def trained_state(model: nn.Module) -> dict[str, Tensor]:
-    """Return the state dict of a model without its frozen layers; the tensors are not copied."""
+    """Return the state dict of a model without the tensors of frozen layers; the tensors are not copied."""
     frozen = model.frozen_names if isinstance(model, PartlyFrozen) else frozenset()
     return {name: value for name, value in model.state_dict().items() if name not in frozen}
 
 
 def load_trained_state(model: nn.Module, weights: Mapping[str, Any]) -> None:
-    """Load the weights of all layers that are not frozen into a model of the same structure.
+    """Load weights into the layers of a model that are not frozen.
 
     Raises:
-        RuntimeError: the names or shapes in `weights` differ from those of the model's layers that are not frozen.
+        RuntimeError: the names or shapes in `weights` differ from those of these layers.
     """
     expected = trained_state(model)
     if len(expected) == len(model.state_dict()):

@@ -40,7 +40,12 @@ def epoch_batch(seed: int, name: str, epoch: int, images: int, batch_size: int, 
 def infinite_batch(seed: int, name: str, images: int, batch_size: int, step: int) -> Tensor:
     """Compute the image indices of one batch of an endless sequence of passes over the images.
 
-    Each pass is shuffled independently, and a batch can begin in one pass and end in the next.
+    Each pass has its own random order. A batch can contain the end of one pass and the beginning of the next.
+
+    Args:
+        seed, name: seed of the run and name of the random stream.
+        images: number of images.
+        step: number of the batch, from 0.
 
     Returns:
         (batch_size,) int64.
@@ -55,7 +60,14 @@ def infinite_batch(seed: int, name: str, images: int, batch_size: int, step: int
 
 
 def gather_images(images: Images, index: Tensor) -> Tensor:
-    """Return the images at (U,) CPU indices as (U, C, S, S) uint8 on the device of `images`."""
+    """Return the images at the given indices.
+
+    Args:
+        index: (U,) int64 on the CPU.
+
+    Returns:
+        (U, C, S, S) uint8 on the device of `images`.
+    """
     if isinstance(images.pixels, Tensor):
         return images.pixels.index_select(0, to_device(index, images.pixels.device))  # copies whole images
     return images.pixels[index]
@@ -63,5 +75,14 @@ def gather_images(images: Images, index: Tensor) -> Tensor:
 
 @lru_cache(maxsize=4)  # labeled and unlabeled set, this pass and the next: 8 bytes per image each
 def permutation(seed: int, name: str, epoch: int, images: int) -> Tensor:
-    """Compute the random order of the images in an epoch: (images,) int64."""
+    """Compute the random order of the images in an epoch.
+
+    Args:
+        seed, name: seed of the run and name of the random stream.
+        epoch: number of the epoch, from 0.
+        images: number of images.
+
+    Returns:
+        (images,) int64, indices of the images.
+    """
     return torch.randperm(images, generator=torch_generator(seed, "order", name, epoch))

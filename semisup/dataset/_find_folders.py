@@ -85,7 +85,15 @@ def train_folder(source: Source, names: SetNames) -> str | None:
 
 
 def other_places(source: Source, names: SetNames, train: str) -> dict[str, list[str]]:
-    """Find the folders of the unlabeled, validation and test images: set -> paths."""
+    """Find the folders of the unlabeled, validation and test images.
+
+    Args:
+        names: the settings.
+        train: folder of the labeled images.
+
+    Returns:
+        set (unlabeled, validation, test) -> paths.
+    """
     validation, test = (find_folder(source, key, getattr(names, key)) for key in ("validation", "test"))
     inside = [".", *([] if train == "." else [train.partition("/")[0]])]
     return {

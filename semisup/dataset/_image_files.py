@@ -219,11 +219,15 @@ def _gather(sources: list[Array | PackedImages], which: Any, row: Any, limit: fl
 
 
 def _check_quarantined(split: str, bad: Mapping[str, str], count: int, max_bad_fraction: float) -> None:
-    """Warn about the unusable files of a split; raise DataError if there are too many.
+    """Warn about the unusable files of a split.
 
     Args:
         bad: name -> reason, for each unusable file.
         count: number of all files of the split.
+        max_bad_fraction: largest allowed fraction of unusable files.
+
+    Raises:
+        DataError: there are more unusable files.
     """
     if not bad:
         return

@@ -177,7 +177,11 @@ def _is_hidden_part(name: str) -> bool:
 
 
 def _ends(member: ArchivedImage, suffix: str) -> tuple[bytes, bytes]:
-    """Read the first bytes of a file in an archive, and the last bytes if it is a TGA; b"" if they cannot be read."""
+    """Read the first bytes of a file in an archive and, of a TGA file, also the last bytes.
+
+    Returns:
+        (first bytes, last bytes); b"" = not read.
+    """
     try:
         if suffix == TGA_SUFFIX:
             data = read_file(member, MAX_TGA_BYTES)

@@ -77,7 +77,13 @@ def _columns(members: list[ArchivedImage]) -> dict[str, list[Any]]:
 
 
 def _load(file: Path, path: Path, status: os.stat_result) -> ArchiveListing | None:
-    """Load a stored listing; None if there is none, or if it is damaged."""
+    """Load a stored listing; None if there is none, or if it is damaged.
+
+    Args:
+        file: the file of the listing in the cache.
+        path: the archive.
+        status: status of the archive.
+    """
     try:
         digest, _, body = file.read_bytes().partition(b"\n")
     except OSError:

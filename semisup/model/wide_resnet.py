@@ -58,7 +58,7 @@ class WideResNet:
 
 
 class _Block(nn.Module):
-    """A residual block: (n, c, s, s) -> (n, c', ceil(s / stride), ceil(s / stride))."""
+    """A residual block: (n, channels_in, s, s) -> (n, channels_out, ceil(s / stride), ceil(s / stride))."""
 
     def __init__(
         self, channels_in: int, channels_out: int, stride: int, momentum: float, *, activate_before_residual: bool

@@ -1,14 +1,14 @@
-"""Write and read the files of a run directory. W&B, tables and reports are derived from these files.
+"""Write and read the files of a run directory.
 
 config.yaml          all settings, resolved, as plain data
 run.json             status, environment, data set, interruptions
-data_report.json     ignored and quarantined image files, if the data set is a folder of files
+data_report.json     ignored and unusable image files, if the data set consists of image files
 metrics.jsonl        one JSON object per line
 pseudo_labels.csv    every unlabeled image in every labeling round: class, confidence, selected or not
 what_if.csv          coverage and accuracy of every threshold at each labeling and at the end
 classes.csv          counts of each class in every labeling round
-predictions.csv      every validation and test image: true class, class predicted by the selected model, confidence
-predictions.npz      the selected model's probability of every class, rows in the order of predictions.csv
+predictions.csv      every validation and test image: true class, class predicted by the best model, confidence
+predictions.npz      the best model's probability of every class, rows in the order of predictions.csv
 checkpoints/         best-<step>-<digest>.pt, last-<step>-<digest>.pt (torch, weights_only)
 plots/               PNG
 summary.json         written last: a run that has this file is finished

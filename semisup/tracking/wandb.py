@@ -2,12 +2,12 @@
 
 This module works around the following behavior of wandb 0.31.0, which was confirmed by experiment:
 
-- Every call may raise an exception or hang (no server, no key, service process dead). So each call has a time limit,
-  and the first failure gives one warning and disables tracking for the run.
-- `finish` returns before the file is complete. The service process keeps the settings of the first run, does not
-  recover from a failure, and delays the exit of this process. So the service is stopped after every run, which costs
-  the next run 0.2 s.
-- wandb prompts for a key on a terminal, and writes to a temporary directory if its own is not writable.
+- Every call may raise an exception or hang (no server, no key, service process dead). Therefore each call has a time
+  limit, and the first failure disables tracking for the run, with a warning.
+- `finish` returns before the file is complete, and the service process of wandb keeps the settings of the first run,
+  does not recover from a failure, and delays the exit of this process. Therefore the service is stopped after every
+  run, which takes 0.2 s.
+- wandb prompts for a key on a terminal, and writes to a temporary directory if its directory is not writable.
 - Images in tables, and logs of the service, are written to the home directory unless environment variables are set.
 """
 
