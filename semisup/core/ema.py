@@ -1,7 +1,7 @@
 """Compute an exponential moving average (EMA) of a model's weights (Mean Teacher, arXiv 1703.01780).
 
     ema_t = d_t * ema_(t-1) + (1 - d_t) * student_t    after every optimizer step t = 1, 2, ...
-    d_t   = d, or with warmup min(d, t / (t + 9))
+    d_t   = d, the decay; or, with warmup, min(d, t / (t + 9))
 
 The warmup reduces the share of the random initial weights in the average. Buffers (statistics of BatchNorm) are copied
 from the student, as in FixMatch, or averaged like the parameters (EMAN, arXiv 2101.08482, section 3.2).

@@ -69,8 +69,8 @@ class ImageRows:
             unit: "row" or "sample", for messages.
 
         Raises:
-            DataError: there are fewer than two classes, or a validation or test image has no class, or one that no
-                labeled image has.
+            DataError: there are fewer than two classes; a validation or test image has no class; or it has a class that
+                no labeled image has.
         """
         self._positions.clear()
         self._drop_unused(names)

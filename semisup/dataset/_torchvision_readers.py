@@ -102,8 +102,8 @@ def read_labels(source: ReaderSpec, root: Path, download: bool) -> ReaderLabels:
 
     Raises:
         SettingError: files are missing.
-        DataError: torchvision rejects the files, the download failed, there are no class names, or the numbers of
-            images and labels differ.
+        DataError: torchvision rejects the files, the download failed, there are no class names, or the labels do not
+            fit the images.
     """
     key = (source, root, _stamps(source, root))
     if key[2] and key in _labels:

@@ -72,11 +72,11 @@ def load(path: Path, max_bytes: int = MAX_BYTES) -> dict[str, Any]:
     """Load a checkpoint file onto the CPU.
 
     Args:
-        path: the file; its name has the digest of the content.
+        path: the file; its name contains the digest of its content.
         max_bytes: largest allowed size of the file.
 
     Raises:
-        RecordError: the file is damaged, has more than `max_bytes` bytes, or does not have the format of `save`.
+        RecordError: the file is damaged, has more than `max_bytes` bytes, or was not written by `save`.
     """
     match = NAME.fullmatch(path.name)
     if match is None:

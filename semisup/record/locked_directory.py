@@ -60,7 +60,7 @@ class LockedDirectory:
 
         Raises:
             LockLostError: this process no longer holds the lock.
-            OSError: the block raised it; the path in its message is the one that the user knows.
+            OSError: a write in the context failed; the error has the path that the user knows.
         """
         self.lock.assert_held()
         try:

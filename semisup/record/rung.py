@@ -1,7 +1,7 @@
 """Rungs: points of a training at which successive halving compares runs and stops the worse ones.
 
-A rung is a fraction of the full training, such as 0.1. The value of a run at the rung is the best evaluation in its
-metrics.jsonl, up to the first evaluation at or after this fraction of its steps or epochs.
+A rung is a fraction of the full training, such as 0.1. A run has reached a rung at its first evaluation at or after
+this fraction of its steps or epochs. Runs are compared by their best evaluation until then.
 """
 
 from collections.abc import Iterable, Mapping

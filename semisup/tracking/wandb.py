@@ -96,9 +96,8 @@ class Wandb:
         After a failure to reach the server, later calls in this process do not try again. If W&B already has a run with
         this id, its rows are replaced, so a resumed run must log all its rows again.
 
-        These environment variables are used: WANDB_PROJECT, WANDB_ENTITY, WANDB_TAGS and WANDB_MODE if the setting has
-            its
-        default value, and always WANDB_DIR, WANDB_RUN_GROUP and WANDB_NAME.
+        The environment variables WANDB_PROJECT, WANDB_ENTITY, WANDB_TAGS and WANDB_MODE replace settings that have
+        their default value. WANDB_DIR, WANDB_RUN_GROUP and WANDB_NAME are always used.
         """
         mode = self._mode()
         if mode == "disabled" or mode in _unreachable_modes:
