@@ -13,7 +13,10 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def protect_cell(value: object) -> object:
-    """Add ' before a text that a spreadsheet would execute as a formula; return all other values unchanged."""
+    """Protect a text from being executed as a formula, by adding ' before it; return all other values unchanged.
+
+    A text that already has ' before a formula also gets one more, so that `restore_cell` can restore it.
+    """
     return f"'{value}" if isinstance(value, str) and value.lstrip("'").startswith(FORMULA_STARTS) else value
 
 

@@ -110,7 +110,7 @@ def find_unlabeled(source: Source, names: SetNames, inside: Sequence[str]) -> li
     with a usual name in the folders `inside` are returned.
 
     Raises:
-        SettingError: a folder does not exist and has no usual name.
+        SettingError: another folder that the setting names does not exist.
     """
     if names.unlabeled is None:
         return []

@@ -64,8 +64,8 @@ def is_archive(path: Path) -> bool:
 def list_archives(paths: Sequence[Path], *, keep_names: bool = False, cache: Path | None = None) -> ArchiveListing:
     """List the images of archives as if all were unpacked in one folder.
 
-    If several archives have a file of the same name, the name of its archive is put before the name of every file, and
-    `collision` in the result is set.
+    If several archives have a file of the same name, each name in the listing begins with the name of the archive that
+    contains the file, and `collision` is set.
 
     Args:
         keep_names: list the names of the files that are not read, too; only for a single archive.

@@ -19,7 +19,7 @@ class ArchiveListing:
     ignored: (path of the folder, reason or suffix) -> number of files that are not read
     ignored_names: name of each file that is not read -> reason or suffix; empty if not requested
     collision: text for messages about a file name that two archives have in common; "" = there is none. If there is
-        one, the name of its archive is put before the name of each file
+        one, each name in this listing begins with the name of the archive that contains the file
     """
 
     images: list[ArchivedImage] = field(default_factory=list)

@@ -50,7 +50,8 @@ class ImageFile:
     """An image file, as it was at the time of the scan.
 
     path: path of the file
-    name: path relative to the root of the data set, with slashes and printable; the files of a run have this name
+    name: path relative to the root of the data set, with slashes and printable; the name of the image in the files of a
+        run
     bytes_: size of the file
     mtime_ns, ctime_ns, inode: one of these or the size changes when the content changes
     """

@@ -86,8 +86,7 @@ def command_line() -> str:
 def git_diff() -> str | None:
     """Return the uncommitted changes of this program's code and config, without secrets; None if there are none.
 
-    Returns:
-        the text of `git diff HEAD`, followed by the files that git does not track.
+    The text is the output of `git diff HEAD`, followed by the files that git does not track.
     """
     here = Path(__file__).resolve().parents[2]
     if not (_git() or {}).get("dirty"):

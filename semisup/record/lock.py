@@ -178,7 +178,7 @@ class RunLock:
                 os.fsync(self._descriptor)
 
     def is_held(self) -> bool:
-        """Whether this process holds the lock: owner.json is its own, and the directory was not replaced.
+        """Whether this process holds the lock: it wrote owner.json, and the directory was not replaced.
 
         Raises:
             OSError: the file system does not answer.

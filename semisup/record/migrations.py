@@ -1,10 +1,10 @@
 """Convert configs that earlier versions saved: rename keys, and add keys that did not exist.
 
-An added key gets the value with which the results of an old run are unchanged, which may differ from today's default.
+An added key gets the value that leaves the results of an old run unchanged. This value may differ from the default of
+today.
 
-`DEFINITIONS` is the version of the meaning of settings. It is increased whenever a setting changes the way in which it
-acts. A run whose config is affected by such a change can be read and compared, but not trained again
-(`changes_since`).
+`DEFINITIONS` is the version of the meaning of settings; it is increased when the effect of a setting changes. A run
+whose config is affected by such a change can be read and compared, but not trained again (`changes_since`).
 """
 
 from typing import Any, NamedTuple
