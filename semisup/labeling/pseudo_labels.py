@@ -16,7 +16,7 @@ from semisup.record.pseudo_labels import last_round
 class PseudoLabel(NamedTuple):
     """A selected pseudo-label of an unlabeled image.
 
-    row: position of the image in the unlabeled set
+    row: row number of the image in the unlabeled set
     target: name of the class
     confidence: in [0, 1]
     """
@@ -33,7 +33,7 @@ def selected_by_run(run: Path, paths: list[str]) -> tuple[list[PseudoLabel], str
         paths: names of all unlabeled images.
 
     Returns:
-        The pseudo-labels, and why there are none; "" if there are some.
+        The pseudo-labels, and a text that says why there are none ("" if there are some).
 
     Raises:
         RecordError: pseudo_labels.csv of the run is damaged.
