@@ -99,7 +99,7 @@ def _contents(data: RunData, options: LabelingOptions) -> tuple[dict[str, bytes]
     to_check: list[ReviewedImage] = []
     pseudo = f"{len(labels):,} of {len(unlabeled):,} unlabeled images, {source}"
     if problem:
-        fix = "--threshold 0.9 uses the predictions of its best model instead"
+        fix = "add --threshold 0.9 to use the predictions of its best model instead"
         pseudo = f"not written: the run {problem}; {fix}"
     lines = [
         f"pseudo_labels.csv  {pseudo}",

@@ -43,7 +43,8 @@ def selected_by_run(run: Path, paths: list[str]) -> tuple[list[PseudoLabel], str
         rows = last_round(path, paths)
     except (KeyError, TypeError, ValueError, AttributeError, csv.Error):  # UnicodeDecodeError is a ValueError
         raise RecordError(
-            f"{path}: is damaged, or belongs to another run; --threshold 0.9 uses the predictions of its best model"
+            f"{path}: is damaged, or belongs to another run; "
+            "add --threshold 0.9 to use the predictions of this run's best model instead"
         ) from None
     selected = [PseudoLabel(row.number, row.target, row.confidence) for row in rows if row.weight > 0]
     problem = "selected no pseudo-label in its last round" if rows else "made no pseudo-labels"
