@@ -46,7 +46,7 @@ def measure(plan: Plan) -> Iterator[tuple[str, Measured]]:
 def make_thousand(folder: Path) -> None:
     """Create 1,000 run directories in `folder`.
 
-    Files that `semisup compare` does not read are hard links to those of the original run.
+    Files that are the same in all runs (LINKED) are hard links to those of the original run.
     """
     with tempfile.TemporaryDirectory(prefix="semisup-bench-", dir=folder) as place:
         subprocess.run([*SEMISUP, "train", *RUN, f"output_root={place}"], check=True, capture_output=True)

@@ -44,7 +44,14 @@ The features are those of one view, because encoding several views takes too lon
 
 
 class Trained(NamedTuple):
-    """A finished run: its setting, its length, its validation accuracy, and the rows of its metrics.jsonl."""
+    """A finished run of the grid.
+
+    setting: the overrides of the run, without the seed
+    train: the section `train` of its config
+    steps: number of its optimizer steps
+    accuracy: its best validation accuracy
+    rows: rows of its metrics.jsonl
+    """
 
     setting: tuple[str, ...]
     train: dict[str, Any]

@@ -1,9 +1,9 @@
 """Measure training steps and inference of semisup relative to bare forward and backward passes.
 
 The bare step is the minimum that a method needs, at the same precision and memory layout: the forward and backward
-passes and the optimizer update, on one float batch in memory. For FixMatch, the weak views are passed without gradient,
-and then the labeled and strong views together; all strong views are selected. For supervised training and
-self-training, the bare step is the cross-entropy of one batch.
+passes and the optimizer update, on one float batch in memory. For FixMatch, it has a forward pass of the weak views
+without gradient, and then one pass of the labeled and all strong views together. For supervised training and
+self-training, it has the cross-entropy of one batch.
 """
 
 from collections.abc import Iterator

@@ -71,7 +71,10 @@ def _reason(config: dict[str, Any], summary: dict[str, Any], folder: Path) -> st
 
 
 def _lower_threshold(config: dict[str, Any], folder: Path) -> str:
-    """Suggest the highest `threshold.tau` that would have selected 10 % of the unlabeled images (last labeling)."""
+    """Suggest the highest `threshold.tau` that would have selected at least 10 % of the unlabeled images.
+
+    The last labeling is used. If it does not show such a threshold, the suggestion has no number.
+    """
     curves = [curve for curve in read_threshold_curves(folder) if curve.split == POOL]
     enough = [(tau, share) for tau, share in curves[-1].coverage if tau > 0 and share >= 0.1] if curves else []
     if config["threshold"]["name"] != "fixed" or not enough:

@@ -35,9 +35,9 @@ class Evidence(StrEnum):
 
 
 class Pair(NamedTuple):
-    """A finished run and its finished reference run of the same seed.
+    """A finished run and its finished reference run of the same seed and fold.
 
-    `points` is the gain in percentage points.
+    points: the gain in percentage points
     """
 
     run: Run

@@ -47,8 +47,8 @@ def select_images(
         count: number of images, at most N.
 
     Returns:
-        The row numbers of the chosen images, most useful first, and the uncertainty of each: by `entropy` if this is
-            the rule, else by `margin`.
+        The row numbers of the chosen images, most useful first, and the uncertainty of each image. The uncertainty is
+        that of the rule `entropy` if this is the rule, else that of the rule `margin`.
     """
     uncertainty = entropy_uncertainty(probabilities) if rule == "entropy" else margin_uncertainty(probabilities)
     if rule == "spread":

@@ -194,8 +194,7 @@ def encoder_question(config: ConfigDict) -> list[str]:
 def _gain_text(row: Row, value: Gain, interval: Interval | None, reference: str, *, confirmed: bool = False) -> str:
     """Describe the gain of a setting and the evidence for it in words.
 
-    An example: `this setting is 3.9 points better than the control, 95 % interval of the gain -0.3 to +8.1: no evidence
-        of ...`.
+    An example is `this setting is 3.9 points better than the control, 95 % interval of the gain -0.3 to +8.1: ...`.
 
     Args:
         row: the runs of the setting.
