@@ -46,7 +46,7 @@ The features are those of one view, because encoding several views takes too lon
 class Trained(NamedTuple):
     """A finished run of the grid.
 
-    setting: the overrides of the run, without the seed
+    setting: the overrides that differ between the runs, without the seed
     train: the section `train` of its config
     steps: number of its optimizer steps
     accuracy: its best validation accuracy
