@@ -1,7 +1,7 @@
 """Time functions in alternation, so that the load of the machine affects all of them alike.
 
-The ratio of two functions is the median over the rounds of (seconds of
-one) / (seconds of the other in the same round). The order of the functions rotates by one from round to round.
+Each round times every function once, in an order that rotates from round to round. The ratio of two functions is
+computed in each round, and the median over the rounds is the result.
 """
 
 import statistics
@@ -33,7 +33,8 @@ class Plan:
     def wants(self, *names: str) -> bool:
         """Whether the user selected at least one of these benchmark entries.
 
-        A name may also be the common start of several entries; then one selected entry with this start is enough.
+        Args:
+            names: names of entries, or common starts of the names of several entries.
         """
         return not self.only or any(a.startswith(b) or b.startswith(a) for a in names for b in self.only)
 
@@ -72,7 +73,7 @@ class Measured:
 def in_turn(rounds: int, works: Mapping[str, Work], shortest: float) -> dict[str, Times]:
     """Time each function in each round, calling it repeatedly for about `shortest` seconds.
 
-    Two calls before the first round are not counted; the second one determines the number of repetitions.
+    Before the first round, each function is called twice to determine the number of repetitions.
     """
     repeats = {name: _repeats(work, shortest) for name, work in works.items()}
     names, found = list(works), {name: ([], []) for name in works}  # type: dict[str, tuple[list[float], list[float]]]
@@ -98,6 +99,8 @@ def ratio(times: Mapping[str, Times], above: str, below: str, *, own_work: bool 
     """Compute the ratio of the times of two functions, as the median over rounds.
 
     Args:
+        times: name of each function -> its times.
+        above, below: names of the functions in the numerator and in the denominator.
         own_work: False if other processes do the work; then no ratio of CPU times is computed.
     """
     a, b = times[above], times[below]
@@ -108,5 +111,5 @@ def ratio(times: Mapping[str, Times], above: str, below: str, *, own_work: bool 
 
 
 def single(values: list[float], *, seconds: Mapping[str, float] | None = None) -> Measured:
-    """Summarize a measured quantity, with one value for each round, by the median."""
+    """Summarize a quantity by its median over the rounds."""
     return Measured(statistics.median(values), None, (min(values), max(values)), len(values), seconds or {})

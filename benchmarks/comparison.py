@@ -46,7 +46,7 @@ def measure(plan: Plan) -> Iterator[tuple[str, Measured]]:
 def make_thousand(folder: Path) -> None:
     """Create 1,000 run directories in `folder`.
 
-    Files that only `semisup show` reads are hard links to those of the original run.
+    Files that are the same in all runs (LINKED) are hard links to those of the original run.
     """
     with tempfile.TemporaryDirectory(prefix="semisup-bench-", dir=folder) as place:
         subprocess.run([*SEMISUP, "train", *RUN, f"output_root={place}"], check=True, capture_output=True)
@@ -56,7 +56,11 @@ def make_thousand(folder: Path) -> None:
 
 
 def _settings(original: Path) -> Iterator[tuple[Plain, float]]:
-    """Yield the configs of the 1,000 copies, each with the change of accuracy relative to the original run."""
+    """Yield the configs of the 1,000 copies of the run `original`.
+
+    Yields:
+        The config of a copy, and the number to add to the accuracy of the original run.
+    """
     plain = yaml.safe_load((original / "config.yaml").read_text())
     summary = json.loads((original / "summary.json").read_text())
     references: dict[str, tuple[Plain, float]] = {}

@@ -1,10 +1,8 @@
 """Measure the overhead of encoders and of runs on their features, and the runs per minute.
 
-A pack is a set of stored features. The bare head is the linear classifier alone, on resident features.
-
-encoding_over_forward      encoding images into a pack in memory / forward passes on float batches in memory
-step_over_bare_head        a FixMatch step on stored features / the same passes of the bare head
-run_over_bare_head         a whole run in a warm process, with its record and evaluations / as many bare steps
+encoding_over_forward      encoding images and storing the features in memory / forward passes on float batches
+step_over_bare_head        a FixMatch step on stored features / a minimal step of the linear classifier
+run_over_bare_head         a whole run with its files and evaluations / as many minimal steps of the linear classifier
 runs_per_minute            60 runs (12 thresholds x 5 seeds) and their reference runs / minutes of the command
 runs_per_minute.wandb      the same with W&B offline
 """

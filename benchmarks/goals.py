@@ -7,7 +7,8 @@ class Entry(NamedTuple):
     """A benchmark entry: what is measured, and the goal.
 
     about: description for the table
-    most, least: the goal, as the highest or lowest value allowed; both None = for information only
+    most: the goal, as the highest value allowed
+    least: the goal, as the lowest value allowed; the entry has no goal if both are None
     unit: "" for a ratio
     """
 

@@ -1,7 +1,7 @@
 """Benchmarks on a CUDA device: images per second, idle time, location of the images, bfloat16, compilation, encoding.
 
-All of them but the last train WRN-28-2 at 32 pixels by FixMatch's recipe, with 64 labeled and 448 unlabeled images per
-step. `python -m benchmarks.gpu_day` measures them on a borrowed GPU.
+All except the encoding measure training steps of FixMatch with WRN-28-2 at 32 pixels, with 64 labeled and 448 unlabeled
+images per step. `python -m benchmarks.gpu_day` runs these benchmarks within a limited time.
 """
 
 import itertools
@@ -48,9 +48,9 @@ def measure(plan: Plan) -> Iterator[tuple[str, Measured]]:
 
 
 def measured(plan: Plan) -> Iterator[tuple[str, Measured]]:
-    """Measure all GPU benchmark entries on the device `DEVICE`, without checking that it is a GPU.
+    """Measure all GPU benchmark entries on the device `DEVICE`, the most important first.
 
-    The most valuable entries come first, and each is measured when it is asked for.
+    It is not checked that the device is a GPU. Each entry is measured when the caller requests it.
     """
     for part in PARTS.values():
         yield from part(plan)
@@ -102,7 +102,7 @@ def _compiled(plan: Plan) -> Iterator[tuple[str, Measured]]:
 
 
 def _encoding(plan: Plan) -> Iterator[tuple[str, Measured]]:
-    """Encode new images into features in memory, as a run with `encoder=lite0` does."""
+    """Measure how many new images are encoded per second, with the features stored in memory."""
     encoder: Any = checked(*ENCODER, f"device={DEVICE}").encoder
     network, numbers = encoder.build().to(DEVICE), itertools.count()
     pictures = images((1 if plan.quick else 8) * encoder.batch, encoder.input_size, 0)
@@ -125,11 +125,11 @@ PARTS: Mapping[str, Callable[[Plan], Iterator[tuple[str, Measured]]]] = {
     "compiled": _compiled,
     "encoding": _encoding,
 }
-"""Groups of entries that are measured together, the most valuable first."""
+"""Groups of entries that are measured together, the most important first."""
 
 
 def _whole(step: Work) -> Work:
-    """Wrap a step, so that it waits until the device has finished it."""
+    """Wrap a step in a function that also waits until the device has finished the step."""
 
     def work() -> None:
         step()
@@ -141,7 +141,7 @@ def _whole(step: Work) -> Work:
 def _in_host_memory(data: TrainingData) -> TrainingData:
     """Return the same data with the unlabeled images in host memory.
 
-    This simulates a data set that does not fit on the device: the images of each step are copied to the device.
+    The images of each step are then copied to the device, as for a data set that does not fit there.
     """
     pool = data.unlabeled.pixels.to(torch.device("cpu"))
     assert isinstance(pool, torch.Tensor)
@@ -160,10 +160,10 @@ def kernels(work: Work) -> list[tuple[float, float]]:
 
 
 def idle_share(spans: Sequence[tuple[float, float]]) -> float:
-    """Compute the idle share of the device, in [0, 1].
+    """Compute the share of the time in which the device executes no operation, in [0, 1].
 
     Args:
-        spans: (begin, end) of each operation. Time counts from the first begin to the last end.
+        spans: (begin, end) of each operation. The time is counted from the first begin to the last end.
     """
     spans = sorted(spans)
     busy, until = 0.0, spans[0][0]

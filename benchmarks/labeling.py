@@ -2,14 +2,15 @@
 
     python -m benchmarks.labeling dataset.root=photos dataset.truth=truth.csv
 
-The data set needs the true classes of its unlabeled images (`dataset.truth`). Words are settings of `semisup train`,
-added to experiment=photographs, whose encoder gives the features. Both tables are means with 95 % intervals over draws:
+The data set needs the true classes of its unlabeled images (`dataset.truth`). The arguments are settings of
+`semisup train`, in addition to experiment=photographs, whose encoder gives the features. The results are two tables of
+means with 95 % intervals over draws of labels:
 
-next labels     some labels per class are drawn; logistic regression on the features is fitted to them; each rule
-                chooses as many images again from all others, which get their true class; it is fitted again, and the
-                difference in test accuracy to randomly chosen images is computed within each draw
-wrong labels    5 % of the given labels are replaced by other classes; how many of these are among the first 30 of
-                suspicious.csv
+next labels     Some labels per class are drawn, and logistic regression on the features is fitted to them. Each rule
+                chooses as many further images, which get their true class, and the regression is fitted again. The
+                table shows the difference in test accuracy to randomly chosen images.
+wrong labels    5 % of the given labels are replaced by other classes. The table shows how many of these are among the
+                first 30 of suspicious.csv.
 """
 
 import argparse
@@ -64,7 +65,7 @@ def main() -> int:
 
 
 def load(words: list[str]) -> Features:
-    """Read the images and compute their features, or read them from the cache."""
+    """Compute the features of the images, or read them from the cache."""
     with initialized(config_folder()):
         config = compose(["experiment=photographs", "tracking=none", *words])
     run_config = schema.validate(without_hydra(config))
@@ -110,7 +111,7 @@ def print_next_labels(features: Features, draws: int, per_class: int) -> None:
 
 
 def print_wrong_labels(features: Features, draws: int) -> None:
-    """Replace some labels by wrong ones, and print the share of them among the first FIRST suspicious labels."""
+    """Replace some labels by wrong ones, and print how many of them are among the first FIRST suspicious labels."""
     shares, lengths = [], []
     points, true = features.points[: features.labeled], features.targets[: features.labeled]
     for seed in range(draws):
@@ -133,7 +134,7 @@ def fit(features: Features, rows: Any) -> Any:
 
 
 def mean_and_interval(values: Any) -> str:
-    """Format the mean of shares, in percent, with the half width of its 95 % interval."""
+    """Format the mean of shares, in percent, with half the width of its 95 % interval."""
     percent = 100 * numpy.asarray(values)
     half = t.ppf(0.975, len(percent) - 1) * percent.std(ddof=1) / len(percent) ** 0.5
     return f"{percent.mean():.1f} ± {half:.1f}"

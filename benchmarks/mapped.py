@@ -1,6 +1,6 @@
 """Measure a training step that reads its unlabeled images from the cache file (`dataset.memory_gb=0`).
 
-It is compared with the bare step of `steps.py`, which has its images in memory.
+The time is relative to the bare step of `steps.py`, whose images are in memory.
 """
 
 from collections.abc import Iterator

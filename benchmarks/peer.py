@@ -1,19 +1,19 @@
-"""Measure the published FixMatch step (`reference_step.py`) relative to ours.
+"""Measure the time of the published FixMatch step (`reference_step.py`) relative to the step of semisup.
 
-A step has 16 labeled and 112 unlabeled images of 32 pixels. Both programs have the same model (WRN-28-2), number of
-images, SGD with Nesterov momentum and weight decay, average of the weights, RandAugment with CutOut, and one thread.
-Both augment images in the process that trains. The entries differ in the settings of our step:
+A step has 16 labeled and 112 unlabeled images of 32 pixels. Both programs have the same model (WRN-28-2), SGD with
+Nesterov momentum and weight decay, average of the weights, RandAugment with CutOut, and one thread. Both augment
+images in the process that trains. The entries differ in the settings of semisup:
 
     equal                 float32, one pass of [labeled, weak, strong] (`method.skip_rejected=false`): the same sums in
                           another order. Differences: memory layout, augmentation of whole batches, fused optimizer
                           and average
     equal_bfloat16        as `equal` in bfloat16 (`precision=bfloat16`); the published step remains in float32
-    default               our defaults on this machine, including `precision` and `method.skip_rejected`; all strong
+    default               the defaults on this machine, including `precision` and `method.skip_rejected`; all strong
                           views are selected, which is the most work
     default_half_kept     as `default`, but half of the strong views are selected (`threshold=quantile`,
                           `threshold.q=0.5 threshold.momentum=0`)
     default_float32, default_float32_half_kept, default_bfloat16, default_bfloat16_half_kept
-                          as `default` and `default_half_kept`, with our step in the precision of the name
+                          as `default` and `default_half_kept`, with semisup in the precision of the name
 """
 
 import copy
@@ -60,7 +60,7 @@ def fixmatch(shape: Shape, *words: str) -> Any:
 
 
 def reference(shape: Shape) -> ReferenceStep:
-    """Build the published FixMatch step, with a model of the same structure as ours."""
+    """Build the published FixMatch step, with a model of the same structure as in semisup."""
     data = problem(shape)
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -73,7 +73,7 @@ def to_tensor(images: list[Image.Image]) -> Tensor:
 
 
 class ReferenceStep:
-    """The published FixMatch step, as a function that is called once for each step.
+    """The published FixMatch step. Calling the object computes one step.
 
     Args:
         model: the network that is trained, in float32.
@@ -107,7 +107,7 @@ class ReferenceStep:
         """Draw and augment the images of a step, as the workers of a data loader would.
 
         Returns:
-            labeled views, their classes, weak views and strong views of the unlabeled images.
+            Labeled views, their classes, and weak and strong views of the unlabeled images.
         """
         own = random.sample(range(len(self.labeled)), self.batch)
         others = random.choices(range(len(self.pool)), k=self.ratio * self.batch)

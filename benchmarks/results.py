@@ -49,8 +49,6 @@ def as_text(rows: Sequence[Sequence[str]]) -> str:
 def write_page(page: Path, about: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Write the table of results into a page, between the marks `<!-- bench -->` and `<!-- end -->`.
 
-    The text outside these marks is unchanged.
-
     Args:
         about: text above the table.
         names: names of all entries, in order.

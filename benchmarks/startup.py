@@ -50,7 +50,10 @@ def seconds(command: list[str], environment: Mapping[str, str] | None = None) ->
 def median_seconds(plan: Plan, measured: Callable[[int], Seconds]) -> Measured:
     """Measure a time in each round and return the median.
 
-    A first call, which fills the disk caches, is not counted.
+    The first call fills the disk caches and is not counted.
+
+    Args:
+        measured: function from the number of the round to the time.
     """
     found = [measured(number) for number in range((2 if plan.quick else 5) + 1)][1:]
     cpu = statistics.median(each.cpu for each in found)

@@ -1,9 +1,9 @@
-"""Measure training steps and inference of this program relative to bare forward and backward passes.
+"""Measure training steps and inference of semisup relative to bare forward and backward passes.
 
 The bare step is the minimum that a method needs, at the same precision and memory layout: the forward and backward
-passes and the optimizer update, on one resident float batch. It reads, shuffles, augments, selects and logs nothing.
-For FixMatch, its passes are the weak views without gradient, then labeled and strong views together, all of them
-selected. For supervised training and self-training it is the cross-entropy of one batch.
+passes and the optimizer update, on one float batch in memory. For FixMatch, it has a forward pass of the weak views
+without gradient, and then one pass of the labeled and all strong views together. For supervised training and
+self-training, it has the cross-entropy of one batch.
 """
 
 from collections.abc import Iterator
@@ -54,9 +54,9 @@ def _step(plan: Plan, shape: Shape, name: str, method: str, share: str | None) -
 
 
 def our_step(config: Any, data: TrainingData, state: State | None = None) -> Work:
-    """Build a function that computes one training step of this program.
+    """Build a function that computes one training step of semisup.
 
-    A method with `refresh_every` first trains until the unlabeled set is labeled.
+    For an offline method, the training first continues until the unlabeled set has been labeled.
     """
     events = train(data, config.settings, state or start(data, config.settings))
     by_rounds = "refresh_every" in config.config["method"]
@@ -122,10 +122,7 @@ def augmentation(config: Any, shape: Shape, method: str) -> Work:
 
 
 def _score(plan: Plan, shape: Shape) -> Measured:
-    """Measure the time of predicting uint8 images relative to the forward passes alone.
-
-    The forward passes are on float images in memory.
-    """
+    """Measure the time of predicting uint8 images relative to the forward passes alone, on float images."""
     config = settings(shape, "method=supervised")
     data = problem(shape, 64 if plan.quick else 1024)
     model = start(data, config.settings).student.eval()

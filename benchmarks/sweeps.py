@@ -2,7 +2,8 @@
 
 A shared start is the common first part of runs, up to the first labeling of the unlabeled set, computed once.
 
-job_overhead_seconds    time of one more run in a warm process: (sweep of nine one-step runs - sweep of one) / 8
+job_overhead_seconds    time of one more run in a process that has trained a run: (sweep of nine one-step runs - sweep
+                        of one) / 8
 two_jobs_over_one       a sweep with two runs at a time (joblib) / the same sweep with one run at a time
 shared_over_separate    9 thresholds x 4 strengths: a sweep with shared starts / a sweep of 36 separate runs. The
                         unlabeled set is first labeled at 40 % of a run
@@ -59,10 +60,10 @@ def _two_over_one(plan: Plan) -> Measured:
 
 
 def _shared_over_separate(plan: Plan) -> Measured:
-    """Compute the time of a sweep with shared starts, divided by the time of the same sweep without them.
+    """Measure the time of a sweep with shared starts relative to the same sweep without them.
 
-    The unlabeled set is first labeled at 40 % of the steps, when the accuracy is above the gate. Until then an epoch is
-    one pass over the labeled images, which is three steps.
+    The unlabeled set is first labeled at 40 % of the steps. Until then, an epoch is one pass over the labeled images,
+    which is three steps.
     """
     steps, first = (120, 16) if plan.quick else (600, 80)
     grid = (f"threshold.tau={TAUS}", f"augment.strength={STRENGTHS}")
@@ -72,7 +73,7 @@ def _shared_over_separate(plan: Plan) -> Measured:
 
 
 def _over(pairs: list[tuple[Seconds, Seconds]]) -> Measured:
-    """Compute the ratio of two times for each pair of measurements, and return the median."""
+    """Compute the median, over pairs of measurements, of the first time divided by the second."""
     cpu = statistics.median(a.cpu / b.cpu for a, b in pairs)
     middle = {
         name: statistics.median(each[place].wall for each in pairs) for place, name in enumerate(("this", "over"))

@@ -27,7 +27,7 @@ THRESHOLD, BATCH = 0.99, 16
 
 
 def read_classes(folder: Path, side: int) -> tuple[numpy.ndarray, numpy.ndarray]:
-    """Read a folder that has one subfolder for each class.
+    """Read the images in a folder that has one subfolder for each class.
 
     Returns:
         (n, S, S, 3) uint8 images and (n,) class numbers.
@@ -118,9 +118,9 @@ def network(widths: Sequence[int], hidden: int, classes: int, side: int) -> nn.S
 
 
 class Learning:
-    """The tutorial's training step, as a function that is called once for each step.
+    """The tutorial's training step. Calling the object computes one step.
 
-    The object contains the model, AdamW, and a data loader that starts again whenever it is exhausted.
+    The object contains the model, AdamW, and a data loader that starts again when it is exhausted.
     """
 
     def __init__(self, model: nn.Module, images: Any, targets: Any, batch: int = BATCH) -> None:
@@ -149,7 +149,7 @@ def score(model: nn.Module, pool: numpy.ndarray, threshold: float, batch: int = 
     """Label the unlabeled images.
 
     Returns:
-        the images whose confidence is above `threshold`, and their predicted classes.
+        The images whose confidence is above `threshold`, and their predicted classes.
     """
     loader = DataLoader(Unlabeled(pool), batch_size=batch, shuffle=False)
     model.eval()

@@ -1,15 +1,15 @@
-"""Measure the Food-11 tutorial's program (`tutorial.py`) relative to ours, on generated 500 x 400 JPEGs.
+"""Measure the Food-11 tutorial's program (`tutorial.py`) relative to semisup, on generated 500 x 400 JPEGs.
 
     load            reading all images for the first time, at 224 pixels
-    load_64         the same at 64 pixels, where ours decodes a JPEG at a reduced size
-    second_start    reading all images again: ours has them in its cache, the tutorial has none
+    load_64         the same at 64 pixels; semisup decodes a JPEG at a reduced size
+    second_start    reading all images again; semisup has them in its cache, and the tutorial has no cache
     second_start_64 the same at 64 pixels
-    train           an optimizer step of 16 images; ours in its default precision on this machine
-    score           labeling unlabeled images; ours in its default precision on this machine
+    train           an optimizer step of 16 images; semisup in its default precision on this machine
+    score           labeling unlabeled images; semisup in its default precision on this machine
     train_float32, train_bfloat16, score_float32, score_bfloat16
-                    the same, with ours in the precision of the name
-    peak_memory     peak memory of ours / of the tutorial: a process reads 1,000 images, labels the unlabeled set,
-                    selects all images and takes three steps
+                    the same, with semisup in the precision of the name
+    peak_memory     peak memory of semisup / peak memory of the tutorial: a process reads 1,000 images, labels the
+                    unlabeled set, selects all images and takes three steps
 
 Both programs use the tutorial's network, which has 26.7 million parameters (`--quick`: fewer).
 """
@@ -54,7 +54,7 @@ def measure(plan: Plan) -> Iterator[tuple[str, Measured]]:
 
 
 def config(root: Path, shape: Shape, *words: str) -> Any:
-    """Compose the settings of this program for a run on the images in `root`."""
+    """Compose the settings of semisup for a run on the images in `root`."""
     data = ("dataset=folder", f"dataset.root={root}", f"dataset.size={shape.size}", f"dataset.cache={root}/.cache")
     length = ("train.steps=100000000", "train.evaluate_every_steps=99999999", f"train.batch_size={BATCH}")
     return checked(*data, *length, f"model={shape.model}", *shape.words, "augment.strength=1", *words)
@@ -114,19 +114,19 @@ def _scoring(chosen: Any, data: TrainingData, pool: torch.Tensor) -> Work:
 
 
 def _network(chosen: Any, shape: Shape) -> torch.nn.Module:
-    """Build the tutorial's network with the same widths as the model of this program."""
+    """Build the tutorial's network with the same widths as the model of semisup."""
     model = chosen.settings.model
     return tutorial.network(model.widths, model.hidden, CLASSES, shape.size)
 
 
 def _peak(root: Path, shape: Shape) -> Measured:
-    """Measure the peak memory of this program relative to that of the tutorial's program."""
+    """Measure the peak memory of semisup relative to that of the tutorial's program."""
     found: Mapping[str, float] = {kind: _peak_of(kind, root, shape) for kind in ("seed", "ours")}
     return single([found["ours"] / found["seed"]], seconds={f"{name} MiB": value for name, value in found.items()})
 
 
 def _peak_of(kind: str, root: Path, shape: Shape) -> float:
-    """Measure the peak memory of a process in MiB; `kind` is "ours" (this program) or "seed" (the tutorial)."""
+    """Measure the peak memory of a process in MiB; `kind` is "ours" (semisup) or "seed" (the tutorial)."""
     command = [sys.executable, "-m", "benchmarks.tutorial_comparison", kind, str(root), json.dumps(shape)]
     done = subprocess.run(
         command, capture_output=True, text=True, check=True, env=os.environ | {"OMP_NUM_THREADS": "1"}
@@ -135,10 +135,9 @@ def _peak_of(kind: str, root: Path, shape: Shape) -> float:
 
 
 def _whole(kind: str, root: Path, shape: Shape) -> None:
-    """Run the work of the memory measurement, and print the peak memory in MiB.
+    """Run the work of the memory measurement, and print the peak memory of this process in MiB.
 
-    It reads all images, labels the unlabeled set, selects all of it and takes three steps. This function runs in a
-    process of its own.
+    The work is: read all images, label the unlabeled set, select all of it, and take three steps.
     """
     if kind == "seed":
         everything = tutorial.load(root, shape.size)

@@ -1,6 +1,6 @@
 """Prepare the process for the `semisup` command, and then call `semisup.cli.commands`.
 
-`main` first installs a handler for Ctrl-C, before it imports any other module of the program.
+The handler for Ctrl-C is installed before any other module of the program is imported.
 """
 
 import os
@@ -15,8 +15,9 @@ INTERRUPTED_STATUS = 128 + signal.SIGINT
 class _Interrupt:
     """SIGINT handler that raises KeyboardInterrupt on the first signal and ends the process on the second.
 
-    A module that is being imported may catch KeyboardInterrupt and raise another exception. So `requested` stores that
-    KeyboardInterrupt was raised.
+    requested: whether a signal was received. It is stored because code that is being imported may replace
+        KeyboardInterrupt by another exception.
+    finished: whether the command is done; the first signal then ends the process
     """
 
     def __init__(self) -> None:
@@ -57,9 +58,9 @@ def _is_program() -> bool:
 
 
 def _install(interrupt: _Interrupt) -> None:
-    """Install the SIGINT handler, unless the process was started with SIGINT ignored or this is not the main thread.
+    """Install the SIGINT handler.
 
-    A script starts its background jobs in this way.
+    Nothing is changed if SIGINT is ignored, as in a background job of a script, or if this is not the main thread.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN or threading.current_thread() is not threading.main_thread():
         return

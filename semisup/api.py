@@ -4,8 +4,8 @@
     table = semisup.compare("outputs/runs")
     labels, confidences = semisup.load(run).predict("images/")
 
-The functions do what the commands of the same names do, and raise the errors of `semisup.errors` in place of printing
-them. They leave the settings of torch, of warnings and of signals as they were.
+Errors are raised as the classes in `semisup.errors`. The functions restore the settings of torch, of warnings and of
+signals that they change.
 """
 
 import contextlib
@@ -48,7 +48,7 @@ class FinishedRun(os.PathLike[str]):
 
     folder: the run directory
     summary: the content of summary.json, such as `best/val/accuracy` and `test/accuracy` in [0, 1]
-    reused: whether the run was finished before, so that nothing was trained
+    reused: whether the run had been finished before the call, so that nothing was trained
     """
 
     folder: Path
@@ -62,9 +62,8 @@ class FinishedRun(os.PathLike[str]):
 def train(overrides: Sequence[str] | Mapping[str, object] = ()) -> FinishedRun:
     """Train one run, as `semisup train` does.
 
-    A finished run is reused, and an interrupted run is continued.
-
-    Ctrl-C, or the button that interrupts a notebook, stops the run after the current step and saves it.
+    A finished run is reused, and an interrupted run is continued. Ctrl-C, or the stop button of a notebook, stops the
+    run after the current step and saves it.
 
     Args:
         overrides: settings, as words (`["threshold.tau=0.9"]`) or as a mapping (`{"threshold.tau": 0.9}`).
@@ -90,7 +89,7 @@ def train(overrides: Sequence[str] | Mapping[str, object] = ()) -> FinishedRun:
 
 
 def compare(*folders: str | os.PathLike[str]) -> "pandas.DataFrame":
-    """Read the runs in folders, and compare each with its control, the best labels-only run and its baseline.
+    """Compare the runs in folders, each with its control, the best labels-only run and its baseline.
 
     Args:
         folders: as for `semisup compare`: an experiment (outputs/NAME), a run, or outputs.
@@ -101,6 +100,7 @@ def compare(*folders: str | os.PathLike[str]) -> "pandas.DataFrame":
     Raises:
         DataError: a folder is missing or contains no run.
         MissingPackageError: pandas is not installed.
+        SettingError: no folder is given.
     """
     try:
         import pandas
@@ -140,13 +140,13 @@ def _to_words(overrides: Sequence[str] | Mapping[str, object]) -> list[str]:
 
 
 PLAIN_TEXT = re.compile(r"[A-Za-z][\w-]*([./][\w-]+)*", re.ASCII)
-"""Text that Hydra reads as text without quotes, unless it is one of NOT_TEXT."""
+"""Pattern of text that Hydra accepts without quotes. Exceptions are the words in NOT_TEXT."""
 
 NOT_TEXT = frozenset({"null", "true", "false", "nan", "inf", "yes", "no", "on", "off"})
 
 
 def _format(value: object) -> str:
-    """Format a value for the command line; names such as `fixmatch` without quotes, so that the command is readable."""
+    """Format a value for the command line, without quotes if it is a name such as `fixmatch`."""
     if isinstance(value, str) and PLAIN_TEXT.fullmatch(value) and value.lower() not in NOT_TEXT:
         return value
     return format_value(value)
@@ -172,7 +172,7 @@ def _compose(words: list[str]) -> ComposedCommand:
 
 @contextlib.contextmanager
 def _as_command(name: str, words: list[str]) -> Iterator[None]:
-    """Context in which run.json records the equivalent command, and each warning is printed on one line."""
+    """Return a context in which run.json records the equivalent command, and each warning is printed on one line."""
     arguments, shown = sys.argv, (warnings.formatwarning, warnings.showwarning)
     sys.argv = ["semisup", name, *words]
     short_warnings()
@@ -186,8 +186,8 @@ def _as_command(name: str, words: list[str]) -> Iterator[None]:
 def _raise_error(result: RunResult) -> None:
     """Raise the error of a run that is not finished.
 
-    If a signal stopped the run, the same signal is sent to this process again. By then the handlers that the process
-    had before the run are installed again, so that they handle it.
+    If a signal stopped the run, this process receives the same signal again, for the handler that was installed before
+    the run.
     """
     if result.status == RunStatus.INTERRUPTED:
         if result.by:

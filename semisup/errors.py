@@ -41,7 +41,7 @@ class SettingError(ValueError):
 class NoUnlabeledError(SettingError):
     """The method needs unlabeled images, and the data set has none.
 
-    `ignored`: the files that were not read, in words; "" if there are none.
+    ignored: text about files of the data set that were not read; "" if there are none
     """
 
     ignored = ""
@@ -50,7 +50,7 @@ class NoUnlabeledError(SettingError):
 class DataError(ValueError):
     """The images or folders of a data set are missing, damaged, or do not match the settings.
 
-    `report`: the content of data_report.json, if there are too many files for a message of one line.
+    report: the content of data_report.json; None if the message names all files
     """
 
     report: Mapping[str, object] | None = None
@@ -67,8 +67,8 @@ class RecordError(ValueError):
 class InUseError(RecordError):
     """Another process holds the run's lock.
 
-    `stale_in_seconds`: time after which the lock is treated as left behind, if the process that holds it does not
-    update it; None if that process is known to be alive.
+    stale_in_seconds: time until the lock expires if the other process does not update it; None if this process is known
+        to be alive
     """
 
     stale_in_seconds: float | None = None
@@ -102,7 +102,7 @@ class CollapsedError(ValueError):
 
 
 class StoppedAtRungError(Exception):
-    """Successive halving has stopped the run at a rung, after its state was saved."""
+    """Successive halving has stopped the run at a rung (a step at which runs are compared) and saved its state."""
 
     def __init__(self, step: int) -> None:
         super().__init__(step)
@@ -113,7 +113,7 @@ class StoppedAtRungError(Exception):
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of the message of an error that another library raised."""
+    """Return the first line of the message of an error."""
     return str(error).strip().split("\n")[0]
 
 
@@ -126,11 +126,12 @@ def closest_match(word: str, allowed: Iterable[str]) -> str | None:
 def check_range(
     key: str, value: float | None, low: float, high: float = math.inf, *, above: bool = False, below: bool = False
 ) -> None:
-    """Raise SettingError unless `value` is None, or finite and in [low, high].
+    """Raise SettingError unless `value` is finite and in [low, high]; None is allowed.
 
     Args:
-        above: whether the value must be larger than `low`, so that `low` itself is not allowed.
-        below: whether the value must be smaller than `high`, so that `high` itself is not allowed.
+        key: name of the setting, for the message.
+        above: whether `low` itself is not allowed.
+        below: whether `high` itself is not allowed.
     """
     if value is None:
         return

@@ -1,6 +1,6 @@
-"""Escape text from outside the program, so that it is safe to print and to store.
+"""Format text for messages, and escape text from outside the program, so that it is safe to print and to store.
 
-Such text is, for example, names of files, classes and runs, values of settings, and messages of libraries.
+Text from outside is, for example, names of files, classes and runs, values of settings, and messages of libraries.
 
     listed         joins parts to a phrase: "a, b or c"
     counted        number and noun: "1 run", "2 runs"
@@ -10,8 +10,8 @@ Such text is, for example, names of files, classes and runs, values of settings,
     escape_line    for files that are read again: only what is not Unicode is escaped
     shell_quote    for commands that the user copies
 
-Letters of every script are unchanged. Control characters, direction marks and bytes that are not UTF-8 are replaced by
-escapes, so that no text can control a terminal or look like another text.
+Letters of every script are unchanged. Control characters, direction marks and bytes that are not UTF-8 are escaped,
+because they can control a terminal or make one text look like another.
 """
 
 import os
@@ -52,7 +52,7 @@ def escape_name(text: str) -> str:
 
 
 def escape_line(text: str) -> str:
-    """Escape the bytes of a text that are not valid Unicode; on Linux, file names are arbitrary bytes."""
+    """Escape the bytes of a text that are not valid Unicode, such as those in some file names on Linux."""
     return text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -84,7 +84,7 @@ def shell_quote(path: Path) -> str:
 def relative_url(folder: Path, page: Path) -> str:
     """Return the relative URL by which an HTML page in the directory `page` links to the directory `folder`.
 
-    The URL never has a scheme, whatever the name of the directory is.
+    The URL begins with `./`, so that no name of a directory is read as a scheme such as `http:`.
     """
     relative = os.path.relpath(os.path.realpath(folder), os.path.realpath(page))
     return "./" + quote(os.fsencode(relative)) + "/"
@@ -93,6 +93,6 @@ def relative_url(folder: Path, page: Path) -> str:
 def run_url(folder: Path, page: Path) -> str:
     """Return the relative URL by which an HTML page in the directory `page` links to a run's report.
 
-    If the run has no report, return the URL of its directory.
+    If the run has no report, the URL of its directory is returned.
     """
     return relative_url(folder, page) + ("report.html" if (folder / "report.html").is_file() else "")

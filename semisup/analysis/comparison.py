@@ -1,13 +1,13 @@
-"""Compare runs: pair each run with its control and its baseline, and group the runs of one setting into rows.
+"""Compare runs: compute the gain of each run over its reference runs, and group the runs of one setting into rows.
 
-A control is the same run without unlabeled images. A baseline is trained on labels only, without augmentation. A row
-holds the runs that differ only in seed and fold.
-
-    gain of a run   = 100 * (accuracy of the run - accuracy of its control), in percentage points, seed by seed
+    control         = the same run without unlabeled images
+    baseline        = a run on labels only, without augmentation
+    row             = the finished runs that differ only in seed and cross-validation fold
+    gain of a run   = 100 * (accuracy of the run - accuracy of its control), in percentage points
     mean and spread = arithmetic mean and sample standard deviation over seeds and folds; one run has no spread
 
-Accuracy is measured on the test set, or on the validation set if there is no test set. The order of the rows, and thus
-the best row, depends only on validation accuracy.
+Accuracy is measured on the test set, or on the validation set if there is no test set. The rows are sorted by
+validation accuracy, best first.
 """
 
 import json
@@ -30,13 +30,13 @@ from semisup.dataset import KeyRole
 from semisup.text import escape
 
 FlatSettings = dict[str, Any]
-"""Settings of a run as dotted keys -> values, without the seed and the fold."""
+"""Settings of a run without seed and fold, as dotted key -> value."""
 
 Replicate = tuple[int, int]
-"""Seed and fold of a run."""
+"""Seed and cross-validation fold of a run; the fold is -1 without cross-validation."""
 
 REFIT = f"refit: {NO_ACCURACY}"
-"""Role of a run with `train.refit`."""
+"""Role of a run with `train.refit`, which trains on the validation images, too."""
 
 PROBE = "probe.classifier"
 
@@ -44,12 +44,12 @@ OLD_CONTROL = "strongly augmented control"
 """Name of the control of runs of version 0.1.0: supervised training with the augmentation of the run."""
 
 LENGTHS = ("train.steps", "train.epochs")
-"""Settings in which the controls of one group may differ: a run that selected more pseudo-labels took more steps."""
+"""Settings of the length of a run. Reference runs that differ only in these settings are grouped together."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean and sample standard deviation over seeds; for a single value the deviation is None."""
+    """Mean and sample standard deviation over seeds; the deviation of a single value is None."""
 
     mean: float
     deviation: float | None
@@ -88,7 +88,7 @@ class ReferenceGain:
 
 @dataclass(frozen=True)
 class Row:
-    """Finished runs that differ only in seed and fold: one run for each pair of seed and fold, sorted by both."""
+    """Finished runs of one setting. They differ only in seed and cross-validation fold, and are sorted by both."""
 
     settings: FlatSettings  # values of the keys that differ between rows, if the runs have them
     runs: tuple[Run, ...]
@@ -115,10 +115,7 @@ class Row:
 
     @property
     def best_run(self) -> Run:
-        """The run with the best validation accuracy.
-
-        Among equal runs, the one with the lowest seed.
-        """
+        """The run with the best validation accuracy; if there are several, the one with the lowest seed."""
         return max(self.runs, key=lambda run: (run.accuracy("validation") or 0, -(run.seed or 0)))
 
 
@@ -144,7 +141,7 @@ class ReferenceGroup:
     def accuracy(self) -> Spread | None:
         """Mean and spread of the accuracy over seeds.
 
-        Runs of one seed with different lengths are averaged first.
+        Runs of the same seed, which have different numbers of steps, are averaged first.
         """
         return over_seeds(self.runs, self.split)
 
@@ -154,13 +151,14 @@ class Comparison:
     """The result of comparing runs.
 
     runs: all runs, including unfinished runs and controls
-    flats: run folder -> settings as dotted keys -> values
+    flats: run folder -> settings as dotted key -> value
     columns: keys of the settings that differ between the runs
-    rows: sorted by validation accuracy, best first
-    references_of: folder of a finished run that uses unlabeled images -> kind of reference run -> gain of the run
-        over its reference run of this kind
-    roles: id of a reference run -> `control`, `best labels-only`, `baseline`, the name of a probe, or several of
-        these joined by `and`; id of a refit (a run with `train.refit`, which is in no row) -> REFIT
+    rows: the finished runs, grouped by setting and sorted by validation accuracy, best first
+    references: the finished reference runs, grouped by kind and setting
+    references_of: folder of a finished run that uses unlabeled images -> kind of reference run -> gain over this
+        reference run
+    roles: id of a reference run -> its kinds, such as `control` or `control and best labels-only`; id of a run with
+        `train.refit` -> REFIT
     data_set: name of the data set if several data sets are compared; else ""
     stability: how often smaller validation sets would have selected the best row
     """
@@ -178,7 +176,7 @@ class Comparison:
 
     @property
     def best(self) -> Row | None:
-        """The row with the best validation accuracy, among the rows that use unlabeled images if there are any."""
+        """The row with the best validation accuracy. Labels-only rows are considered only if there are no others."""
         candidates = _candidates(self.rows)
         return candidates[0] if candidates else None
 
@@ -189,7 +187,7 @@ class Comparison:
 
     @property
     def control_name(self) -> str:
-        """Name of the controls in reports; controls trained by semisup 0.1.0 have another name."""
+        """Name of the controls in reports; it is different for the controls of semisup 0.1.0."""
         return control_name([run for row in self.rows if row.controls for run in row.runs])
 
     def flat(self, run: Run) -> FlatSettings:
@@ -253,12 +251,12 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
 
 
 def _candidates(rows: list[Row]) -> list[Row]:
-    """Return the rows among which the best row is chosen: those that use unlabeled images, or all if none does."""
+    """Return the rows that can be the best row: those that use unlabeled images, or all rows if there are none."""
     return [row for row in rows if row.controls] or rows
 
 
 def _by_settings(row: Row, columns: list[str]) -> list[tuple[int, float, str]]:
-    """Return a sort key for rows with equal accuracy, made from their settings."""
+    """Compute a sort key from the settings of a row, for rows with equal accuracy."""
     return [sort_key(row.settings.get(key)) for key in columns]
 
 
@@ -273,15 +271,20 @@ def _stability(rows: list[Row], columns: list[str], stored: StoredPredictions) -
 def _best_labels_only(
     finished: list[Run], rows: list[Row], columns: list[str], flats: dict[str, FlatSettings]
 ) -> dict[Replicate, list[Run]]:
-    """Choose the setting without unlabeled images that has the best validation accuracy.
+    """Choose the setting without unlabeled images that has the best validation accuracy over the seeds.
 
-    One setting is chosen for all seeds. A setting without runs for some of the seeds is considered only if no setting
-    has runs for all of them. Runs that differ only in the number of optimizer steps count as one setting, because a
-    reference run takes as many steps as the run for which it was trained. If the user varied the number of steps, it
-    counts as a setting.
+    Settings that have no finished run for some of the seeds are considered only if every setting lacks some seeds. Runs
+    that differ only in the number of optimizer steps count as one setting, unless the user varied the number of steps.
+
+    Args:
+        finished: all finished runs, including reference runs.
+        rows: the rows of the comparison.
+        columns: keys of the settings that differ between the runs.
+        flats: run folder -> settings.
 
     Returns:
-        (seed, fold) -> runs of the chosen setting, which may differ in length; {} if there is no such setting.
+        (seed, fold) -> runs of the chosen setting, which may differ in the number of steps; {} if there is no such
+        setting.
     """
     compared = [run for row in rows if row.controls for run in row.runs]
     replicates = {run.replicate for run in compared}
@@ -305,7 +308,11 @@ def _best_labels_only(
 
 
 def _with_labels_only(row: Row, labels_only: Mapping[Replicate, list[Run]]) -> Row:
-    """Pair each run of a row with the labels-only run of the same seed that has the closest number of steps."""
+    """Pair each run of a row with the labels-only run of the same seed that has the closest number of steps.
+
+    Args:
+        labels_only: (seed, fold) -> runs of the best labels-only setting.
+    """
     if not row.controls:
         return row
 
@@ -318,7 +325,7 @@ def _with_labels_only(row: Row, labels_only: Mapping[Replicate, list[Run]]) -> R
 
 
 def with_gains(rows: list[Row], stored: StoredPredictions) -> list[Row]:
-    """Copy the rows, and add to each row its gains over its control, best labels-only runs and baseline."""
+    """Return copies of the rows with their gains over the controls, the best labels-only runs and the baselines."""
     splits = [row.split for row in rows]
     gains: list[dict[str, Gain]] = [{} for _ in rows]
     for kind in KINDS:
@@ -337,7 +344,7 @@ def with_gains(rows: list[Row], stored: StoredPredictions) -> list[Row]:
 
 
 def split_of(runs: Iterable[Run]) -> str:
-    """Choose the images for the reported accuracy: `test` if every run has a test accuracy, else `validation`."""
+    """Return `test` if every run has a test accuracy, else `validation`."""
     return "test" if all(run.accuracy("test") is not None for run in runs) else "validation"
 
 
@@ -353,10 +360,7 @@ def canonical(value: Any) -> str:
 
 
 def settings_but_length(flat: FlatSettings) -> str:
-    """Convert settings to text without seed and number of steps.
-
-    The text is equal for runs that differ only in seed and number of steps.
-    """
+    """Convert settings to text that is equal for runs that differ only in seed, fold and number of steps."""
     return canonical({key: value for key, value in flat.items() if key not in LENGTHS})
 
 
@@ -373,9 +377,13 @@ def format_settings(settings: FlatSettings) -> str:
 
 
 def _flats(runs: list[Run]) -> dict[str, FlatSettings]:
-    """Convert the settings of each run to dotted keys and values, without seed and fold.
+    """Convert the settings of each run to dotted key -> value, without seed and fold.
 
-    The split seed is also left out if it equals the seed in all runs of a group whose other settings are equal.
+    The seed of the data split is left out, too, if it equals the seed of the run in all runs with the same other
+    settings.
+
+    Returns:
+        Run folder -> settings.
     """
     flats = {str(run.folder): flatten(run.identity) for run in runs}
     alike = defaultdict(list)
@@ -403,11 +411,9 @@ def flatten(node: dict[str, Any], prefix: str = "") -> FlatSettings:
 
 
 def _varied(flats: list[FlatSettings]) -> list[str]:
-    """List the settings that differ between runs.
+    """List the settings that differ between runs: those of `threshold`, then those of `augment`, then all others.
 
-    Settings of `threshold` come first, then those of `augment`.
-
-    A run without a setting is ignored for that setting.
+    If a run does not have a setting, this does not count as a difference.
     """
     values = defaultdict(set)
     for flat in flats:
@@ -418,7 +424,7 @@ def _varied(flats: list[FlatSettings]) -> list[str]:
 
 
 def _one_each(runs: list[Run]) -> list[Run]:
-    """Drop repeated runs: keep one run for each run id, because a run may be stored in several folders."""
+    """Keep one run for each run id; a run can be stored in several folders."""
     return list({run.id: run for run in reversed(runs)}.values())[::-1]
 
 
@@ -446,7 +452,7 @@ def pair_runs(run: Run, other: Run | None) -> ReferenceGain:
 
 
 def _difference(run: Run, other: Run, split: str) -> float | None:
-    """Subtract the accuracy of `other` from that of `run`, in percentage points.
+    """Compute the accuracy of `run` minus that of `other`, in percentage points.
 
     Returns:
         None if one of the runs has no accuracy on this split.
@@ -491,7 +497,7 @@ def _named(flat: FlatSettings, keys: list[str]) -> FlatSettings:
 
 
 def _roles(references: list[ReferenceGroup]) -> dict[str, str]:
-    """Map the id of each reference run to its kinds, such as "control", in the order of `references`."""
+    """Map the id of each reference run to its kinds, such as `control` or `control and best labels-only`."""
     kinds: dict[str, dict[str, None]] = defaultdict(dict)
     for group in references:
         for run in group.runs:

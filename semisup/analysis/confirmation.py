@@ -1,10 +1,8 @@
-"""Store and read the plan of a confirmation, which repeats the best setting of a sweep with new seeds.
+"""Store and read the plan of a confirmation: new runs of the best setting of a sweep, with new seeds.
 
-A cell is all runs of a sweep that differ only in seed and fold.
-
-The chosen setting, the setting of the best labels-only runs, and the seeds are written to
-`<name>_confirm/confirmation.json` before the first run starts, and never changed afterwards. So the confidence interval
-over these seeds is valid for one cell that was named in advance (`docs/statistics.md`).
+The plan is written to `<name>_confirm/confirmation.json` before the first of these runs starts, and does not change
+afterwards. It contains the best setting, the best labels-only setting and the new seeds. Since the setting is fixed in
+advance, the confidence interval over the new seeds needs no correction for the choice (`docs/statistics.md`).
 """
 
 from dataclasses import replace
@@ -28,13 +26,11 @@ FEWEST_SEEDS, MOST_SEEDS = 3, 100
 
 
 class Plan(NamedTuple):
-    """Plan of a confirmation, as it was stored before its first run.
-
-    A confirmation repeats one combination of settings of a sweep, the chosen cell, with new seeds.
+    """Plan of a confirmation: new runs of the best setting of a sweep, with new seeds.
 
     folder: folder of the runs of the confirmation
-    settings: the settings in which the chosen cell differs from the other cells of the sweep
-    config: the saved config of one run of the cell
+    settings: the values of the best setting, for the keys that differ between the settings of the sweep
+    config: the saved config of one run of the best setting
     identity: text that is the same for all configs that differ from `config` only in seeds, name and paths
     labels_only: the saved config of one run of the best labels-only setting; None if the sweep has none
     redraw_labels: whether each seed draws its own labeled images, in the sweep and in the confirmation
@@ -77,14 +73,14 @@ def read_plan(folder: Path) -> Plan | None:
 
 
 def declare(comparison: Comparison, folder: Path, seeds: int) -> Plan:
-    """Choose the settings with the best validation accuracy, and store the plan of their confirmation.
+    """Choose the setting with the best validation accuracy, and store the plan of its confirmation.
 
-    If a plan is already stored, return that plan.
+    If a plan is already stored, it is returned unchanged.
 
     Args:
         comparison: comparison of all runs of the sweep, which use one data set.
         folder: folder of the sweep.
-        seeds: number of fresh seeds, from 3 to 100.
+        seeds: number of new seeds, from 3 to 100.
 
     Raises:
         DataError: the sweep has no finished run that uses unlabeled images, or was trained by version 0.1.0.
@@ -142,8 +138,7 @@ def read_confirmation(folder: Path) -> tuple[Plan, Row | None] | None:
     """Read the plan of the confirmation of the sweep in `folder`, and the results of its runs.
 
     Returns:
-        The plan and one row of runs; None if no plan is stored. The row is None until a run is finished. The
-        labels-only reference runs of the row have the labels-only setting of the plan.
+        The plan, and the finished runs as one row; None if no plan is stored. The row is None if no run is finished.
     """
     plan = read_plan(folder)
     if plan is None:

@@ -1,9 +1,4 @@
-"""Compare runs separately for each data set.
-
-Accuracies on different data sets cannot be compared. If runs use different splits of one data set, the settings of the
-split become columns of the comparison. Only the fingerprints of the data set show whether the images themselves changed
-between two runs with the same settings.
-"""
+"""Compare runs separately for each data set, because accuracies on different data sets cannot be compared."""
 
 from collections import defaultdict
 
@@ -34,7 +29,10 @@ def compare_by_dataset(runs: list[Run]) -> list[Comparison]:
 
 
 def changed_datasets(runs: list[Run]) -> list[str]:
-    """List the data sets whose images changed between runs: fingerprints differ although the settings are equal."""
+    """List the data sets whose images or labels changed between runs.
+
+    Such runs have the same settings of the data set, but different fingerprints (checksums of its content).
+    """
     fingerprints: dict[str, set[str]] = defaultdict(set)
     names: dict[str, str] = {}
     for run in runs:

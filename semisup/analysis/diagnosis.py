@@ -21,10 +21,10 @@ def explain_unused(run_config: RunConfig, folder: Path, summary: dict[str, Any])
 
 
 def find_unused_reason(run_config: RunConfig, folder: Path, summary: dict[str, Any], chance: float | None) -> str:
-    """Find the reason why the run in `folder` never used a pseudo-label, to store it in summary.json.
+    """Find the reason why the run in `folder` used no pseudo-label, for its summary.json.
 
     Args:
-        chance: validation accuracy that guessing may reach (`chance_limit`); None = unknown.
+        chance: highest validation accuracy that guessing can be expected to reach; None = unknown.
 
     Returns:
         "" if the run used a pseudo-label at any time, or its method uses none.
@@ -43,7 +43,7 @@ def find_unused_reason(run_config: RunConfig, folder: Path, summary: dict[str, A
 def unused_reason(run: Run) -> str:
     """Return the reason why a finished run used no pseudo-label; "" if it used one, or its method uses none.
 
-    A reason in the summary is preferred, because it was found at the end of the run with data that were not stored.
+    The reason in the summary of the run is returned if there is one.
     """
     if not run.done or not run.uses_unlabeled:
         return ""
@@ -71,7 +71,10 @@ def _reason(config: dict[str, Any], summary: dict[str, Any], folder: Path) -> st
 
 
 def _lower_threshold(config: dict[str, Any], folder: Path) -> str:
-    """Suggest the highest `threshold.tau` that would have selected a tenth of the unlabeled images last."""
+    """Suggest the highest `threshold.tau` that would have selected at least 10 % of the unlabeled images.
+
+    The last labeling is used. If it does not show such a threshold, the suggestion has no number.
+    """
     curves = [curve for curve in read_threshold_curves(folder) if curve.split == POOL]
     enough = [(tau, share) for tau, share in curves[-1].coverage if tau > 0 and share >= 0.1] if curves else []
     if config["threshold"]["name"] != "fixed" or not enough:
@@ -83,7 +86,7 @@ def _lower_threshold(config: dict[str, Any], folder: Path) -> str:
 
 
 def _due_accuracies(run_config: RunConfig, folder: Path, summary: dict[str, Any]) -> dict[int, float]:
-    """Collect the validation accuracies of the epochs after which the run could have labeled images.
+    """Collect the validation accuracies of the epochs after which the unlabeled set was due to be labeled.
 
     Returns:
         Epoch -> validation accuracy.
@@ -126,7 +129,7 @@ def _never_labeled(config: dict[str, Any], due: dict[int, float], best: float, c
 
 
 def _encoder_hint(config: dict[str, Any]) -> str:
-    """Suggest a pretrained encoder for the user's own images, of which few labels suffice then."""
+    """Suggest a pretrained encoder if the run trained on the user's own images without one; else return ""."""
     if config["dataset"]["name"] != "folder" or config["encoder"]["name"] != "none":
         return ""
     return "; with few labels, experiment=photographs uses a pretrained encoder and is better"
@@ -138,5 +141,5 @@ def _twice_as_long(train: dict[str, Any]) -> str:
 
 
 def _below(accuracy: float) -> float:
-    """Suggest a value of `method.gate` that is clearly below an accuracy, with two decimals: 0.5 -> 0.45."""
+    """Compute 0.9 times an accuracy, rounded down to two decimals, as a suggestion for `method.gate`."""
     return math.floor(90 * accuracy) / 100

@@ -16,9 +16,7 @@ def fold_count(run: Run) -> int | None:
 
 
 def overlap(runs: Sequence[Run]) -> float:
-    """Compute n_test / n_train of cross-validation folds.
-
-    `analysis/intervals.py` widens intervals by it.
+    """Compute n_test / n_train: the number of held-out labels divided by the number of training labels.
 
     Returns:
         1 / (folds - 1); 0 if there are no folds, or if all runs hold out the same images.
@@ -30,7 +28,7 @@ def overlap(runs: Sequence[Run]) -> float:
 
 
 def missing_folds(runs: Iterable[Run]) -> list[int]:
-    """List the cross-validation folds in which the run of at least one seed is not finished."""
+    """List the cross-validation folds that are not finished for at least one seed."""
     done: dict[int | None, set[int]] = defaultdict(set)
     folds = 0
     for run in runs:

@@ -1,7 +1,7 @@
-"""Estimate the gains of runs over their reference runs of the same seed and fold.
+"""Estimate the gains of runs over their reference runs of the same seed and fold, with confidence intervals.
 
 The confidence intervals contain the variance between seeds or folds and the variance between test images.
-`docs/statistics.md` explains the three kinds of reference runs, the intervals, and the words of the conclusion.
+`docs/statistics.md` explains the reference runs and the intervals.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,10 @@ KINDS = (CONTROL, LABELS_ONLY, BASELINE)
 
 
 class Evidence(StrEnum):
-    """Strength of the evidence for a gain. `CLEAR` is used only for a confirmation of settings chosen before."""
+    """Strength of the evidence for a gain.
+
+    CLEAR and CLEAR_HARM are used only for the runs of `semisup confirm`.
+    """
 
     UNKNOWN = "unknown"  # fewer than two seeds, or no finished reference run
     NONE = "no evidence"
@@ -32,9 +35,9 @@ class Evidence(StrEnum):
 
 
 class Pair(NamedTuple):
-    """A finished run and its finished reference run of the same seed.
+    """A finished run and its finished reference run of the same seed and fold.
 
-    `points` is the gain in percentage points.
+    points: the gain in percentage points
     """
 
     run: Run
@@ -43,14 +46,14 @@ class Pair(NamedTuple):
 
 
 class Gain(NamedTuple):
-    """Estimated gain of a row of runs over the reference runs of the same seeds.
+    """Estimated gain of a row (the runs of one setting) over the reference runs of the same seeds.
 
     mean: in percentage points
-    interval: valid for one row named in advance; None with fewer than two pairs
-    sweep_interval: valid for all rows of the comparison at once; None with fewer than two pairs
-    pairs: number of finished pairs of a run and its reference run
-    for_these_labels: True if every seed had the same labeled images, so that the interval is valid for them only
-    overlap: n_test / n_train of the folds, by which the intervals are widened; 0 without folds
+    interval: 95 % interval for a setting that was chosen before its runs started; None with fewer than two pairs
+    sweep_interval: 95 % interval that is corrected for the choice of the best row; None with fewer than two pairs
+    pairs: number of pairs of a finished run and its finished reference run
+    for_these_labels: whether all seeds had the same labeled images; the intervals are then valid for these labels only
+    overlap: n_test / n_train of the cross-validation folds; 0 without folds
     """
 
     mean: float
@@ -64,14 +67,15 @@ class Gain(NamedTuple):
 def estimate_gains(
     rows: Sequence[Sequence[Pair]], splits: Sequence[str], stored: StoredPredictions
 ) -> list[Gain | None]:
-    """Estimate the gain of every row over its reference runs.
+    """Estimate the gain of every row (the runs of one setting) over its reference runs.
 
     Args:
-        rows: the finished pairs of each row, by seed.
-        splits: for each row the split on which its gain is measured, `test` or `validation`.
+        rows: for each row, its pairs of a finished run and its finished reference run, sorted by seed.
+        splits: for each row, the split on which its gain is measured, `test` or `validation`.
+        stored: cache of stored predictions.
 
     Returns:
-        One gain for each row; None for a row without a finished pair. `sweep_interval` is valid at once for all rows
+        One gain for each row; None for a row without pairs. `sweep_interval` is corrected for the choice among the rows
         that have the same seeds.
     """
     peers: dict[tuple[tuple[int, int], ...], list[int]] = {}
@@ -97,7 +101,7 @@ def estimate_gains(
 
 
 def shared_image_means(pairs: Sequence[Pair], split: str, stored: StoredPredictions) -> list[float] | None:
-    """Average the difference in correctness over the seeds, for each image of the split.
+    """For each image of the split, average the difference in correctness between run and reference run over the seeds.
 
     The difference is 1 if only the run is correct, -1 if only its reference run is correct, else 0.
 
@@ -118,7 +122,7 @@ def evidence(interval: Interval | None, *, confirmed: bool) -> Evidence:
     """Judge the evidence for a gain by its confidence interval.
 
     Args:
-        confirmed: whether the interval is from new seeds, for settings that were chosen before.
+        confirmed: whether the interval is that of a confirmation (new seeds, and a setting chosen before).
     """
     if interval is None:
         return Evidence.UNKNOWN

@@ -1,11 +1,12 @@
 """Confidence intervals of the gain of a cell (the runs of a sweep that differ only in seed and fold).
 
 The gain is the mean of paired differences: accuracy of a run minus that of its reference run of the same seed, in
-percentage points. There are two intervals: for one cell that was named in advance, and for the cell that a sweep chose.
+percentage points. There are two intervals: for one cell that was named before its runs were evaluated, and for the
+best cell of a sweep.
 
 One cell that was named in advance (`paired_interval`). The differences of S seeds vary because seeds differ, and
-because the I test images are a sample. Let s2_seed be the variance of the S differences, and s2_image the variance of
-the I image means (for each image the difference in correctness, averaged over the seeds):
+because the I test images are a sample. Let s2_seed be the variance of the S differences. Let s2_image be the variance
+of the I image means: for each image, the difference in correctness, averaged over the seeds.
 
     se^2 = a + b          where a = s2_seed / S and b = s2_image / I
     nu   = (a + b)^2 / (a^2 / (S - 1) + b^2 / (I - 1))                       Satterthwaite 1946
@@ -14,15 +15,15 @@ the I image means (for each image the difference in correctness, averaged over t
 Both variances contain the residual variance, so their sum counts it twice, and the interval is at most slightly too
 wide. If the seeds draw their own test images, s2_seed already contains the variance between images, and b = 0.
 
-The cell that was chosen among C cells (`chosen_interval`). The largest of C estimates tends to be too large, so the
-interval is valid for all cells at once (single-step, as Dunnett 1955): mean -+ q * s / sqrt(S). Here s is the standard
-deviation of this cell or the pooled standard deviation of all cells (seeds as blocks), whichever is larger. q is the
-95 % quantile of the largest |t| over the cells, simulated with the correlation between cells that share their controls.
+The best of C cells (`chosen_interval`). The largest of C estimates tends to be too large, so the interval is valid for
+all cells at once (single-step, as Dunnett 1955): mean -+ q * s / sqrt(S). Here s is the standard deviation of this
+cell or the pooled standard deviation of all cells (seeds as blocks), whichever is larger. q is the 95 % quantile of
+the largest |t| over the cells, simulated with the correlation between cells that share their controls.
 
 Folds (`overlap`). Each of the J differences is measured on labels that the runs of the other folds train on. So the
 differences are not independent, and s2_seed / J is too small a variance for their mean. Nadeau and Bengio (2003,
 "Inference for the Generalization Error", Machine Learning 52:239-281, section 5) take n_test / (n_test + n_train) as
-the correlation of two differences. Then a above is replaced by
+the correlation of two differences. With folds, the interval therefore uses
 
     a = s2_seed * (1 / J + n_test / n_train)
 
@@ -47,11 +48,11 @@ LEVEL = 0.95
 """Coverage probability of every interval; the intervals are two-sided."""
 
 POWER = 0.8
-"""Probability with which the seeds that `seeds_needed` returns would detect the gain."""
+"""Statistical power for which `seeds_needed` computes the number of seeds."""
 
 MAX_SEEDS = 1000
 SIMULATIONS = 20_000
-"""Number of simulated values of the largest |t|; this many give its 95 % quantile to about 1 %."""
+"""Number of simulated values of the largest |t|. With this number, the error of the 95 % quantile is about 1 %."""
 
 Matrix = NDArray[numpy.float64]
 
@@ -60,10 +61,10 @@ class Interval(NamedTuple):
     """A mean with its confidence interval.
 
     mean, low, high: the mean and the limits of the interval, in percentage points
-    standard_error, degrees_of_freedom: standard error of the mean, and its degrees of freedom
+    standard_error, degrees_of_freedom: of the mean
     deviation: sample standard deviation over seeds
     seeds: number of differences: one for each seed and fold
-    cells: number of cells for which the interval is valid at once; 1 = a cell that was named in advance
+    cells: number of settings from which the best was chosen; the interval is corrected for this choice (1 = no choice)
     """
 
     mean: float
@@ -83,10 +84,10 @@ def paired_interval(
 
     Args:
         differences: S numbers, one per seed: accuracy of the run minus that of its reference run, in percentage points.
-        image_means: I numbers, one per test image that all seeds share: the difference in correctness on that image,
-            averaged over the seeds, in percentage points (100 = the run is always correct and the reference run never).
-            None if the seeds draw their own test images, or the predictions are not known.
-        overlap: n_test / n_train of the folds, 0 or more; 0 = the differences are independent.
+        image_means: I numbers, one per test image: the difference in correctness on this image, averaged over the
+            seeds, in percentage points (100 = the run is always correct and the reference run never). None if the seeds
+            draw their own test images, or the predictions are not known.
+        overlap: n_test / n_train of the cross-validation folds; 0 = no folds, so that the differences are independent.
 
     Returns:
         None for fewer than two seeds, which give no standard deviation.
@@ -109,17 +110,17 @@ def paired_interval(
 def chosen_interval(
     gains: Sequence[Sequence[float]], chosen: int, image_means: Sequence[float] | None = None, overlap: float = 0.0
 ) -> Interval | None:
-    """Compute the confidence interval of the gain of the best of several cells, corrected for the choice.
+    """Compute the confidence interval of the gain of the best of several settings, corrected for the choice.
 
     Args:
-        gains: C rows of S numbers: the paired difference of each cell and seed, in percentage points. All rows have
-            the seeds in the same order.
-        chosen: index of the row of the chosen cell.
-        image_means, overlap: values of the chosen cell, as in `paired_interval`.
+        gains: C rows of S numbers: the gain of each setting with each seed, in percentage points. All rows have the
+            seeds in the same order.
+        chosen: index of the row of the best setting.
+        image_means, overlap: values of the best setting, as in `paired_interval`.
 
     Returns:
-        The interval of the chosen cell. In 95 % of sweeps, the intervals of all C cells cover their true gains. None
-        for fewer than two seeds.
+        The interval of the best setting; None for fewer than two seeds. The probability is 95 % that the intervals of
+        all C settings contain their true gains.
     """
     values = numpy.asarray(gains, dtype=numpy.float64)
     cells, count = values.shape
@@ -138,7 +139,7 @@ def chosen_interval(
 def seeds_needed(gain: float, deviation: float) -> int | None:
     """Compute how many seeds are needed to detect a gain with probability 80 %.
 
-    A gain is detected if the interval of one cell, named in advance, lies above 0.
+    A gain is detected if its 95 % interval (`paired_interval`) lies above 0.
 
     Args:
         gain: true mean difference, in percentage points.
@@ -165,21 +166,23 @@ def power(effect: float, seeds: int) -> float:
 
 
 def _t_quantile(degrees: float) -> float:
-    """Compute the quantile of Student's t for the upper limit of an interval."""
+    """Compute the 97.5 % quantile of Student's t distribution with `degrees` degrees of freedom."""
     return float(special.stdtrit(degrees, 0.5 + LEVEL / 2))
 
 
 @lru_cache(maxsize=256)
 def critical_value(cells: int, seeds: int, correlation: float) -> float:
-    """Simulate the 95 % quantile of the largest |t| statistic over several cells whose gains share their controls.
+    """Simulate the 95 % quantile of the largest |t| statistic over several settings with the same controls.
 
     Args:
-        correlation: correlation between the gains of two cells with the same seed, in [0, 1]; 0.5 if runs and controls
-            have the same variance.
+        cells: number of settings.
+        seeds: number of seeds.
+        correlation: correlation between the gains of two settings with the same seed, in [0, 1]; 0.5 if runs and
+            controls have the same variance.
 
     Returns:
-        The quantile, in standard errors. The standard error in each |t| uses the larger of the cell's own and the
-        pooled deviation, as in `chosen_interval`.
+        The quantile. Each |t| is the absolute mean gain divided by its standard error, which is computed from the
+        setting's own or the pooled deviation, whichever is larger.
     """
     generator = numpy.random.Generator(numpy.random.Philox(key=[cells, seeds]))
     largest = numpy.empty(SIMULATIONS)
@@ -196,17 +199,20 @@ def critical_value(cells: int, seeds: int, correlation: float) -> float:
 
 
 def _image_variance(image_means: Sequence[float] | None) -> float:
-    """Compute the variance of the mean over the test images; 0 if `image_means` is None or has fewer than two."""
+    """Compute the variance of the mean over the test images; 0 if `image_means` is None or has one number."""
     if image_means is None or len(image_means) < 2:
         return 0.0
     return float(numpy.var(image_means, ddof=1)) / len(image_means)
 
 
 def _correlation(values: Matrix) -> float:
-    """Estimate the correlation between the gains of two cells.
+    """Estimate the correlation between the gains of two settings with the same seed.
 
-    The result is rounded down to a multiple of 0.1 in [0, 0.9], so that `critical_value`, whose results are cached,
-    simulates few different values.
+    The result is rounded down to a multiple of 0.1 in [0, 0.9], so that the cache of `critical_value` is used more
+    often.
+
+    Args:
+        values: (C, S) gains of C settings with S seeds.
     """
     centered = values - values.mean(axis=1, keepdims=True)
     total = float((centered**2).sum())

@@ -1,8 +1,6 @@
 """Read the pseudo-labels of one run, round by round: selected, gained, lost and relabeled images.
 
-A round is one labeling of the unlabeled set. pseudo_labels.csv is read line by line, because an unlabeled set of 50,000
-images that is labeled twenty times has a million lines. As in `runs.py`, no function here raises: a missing or damaged
-part of a file is treated as if it had not been written.
+A round is one labeling of the unlabeled set. A damaged file is read up to its first damaged line, without an error.
 """
 
 import csv
@@ -47,9 +45,11 @@ class Round:
 
 @dataclass(frozen=True)
 class ImageLabels:
-    """The last pseudo-label of an image, and the classes of its pseudo-labels over the rounds.
+    """The last pseudo-label of an image, and its earlier classes.
 
-    score: the score by which `reject` decides; None with `reject=none`
+    classes: its class, or, if the class changed, all its classes in order
+    selected: whether the last round selected its pseudo-label
+    score: its score by the option `reject`; None with `reject=none`
     """
 
     path: str
@@ -65,10 +65,10 @@ class LabelHistory:
 
     most_confident, least_confident: samples of the images selected in the last round, or of all images with a
         pseudo-label if no image is selected; no image is in both
-    flipped: the images whose class changed most often, in descending order of the number of changes, then of the
-        confidence
-    lowest_scores: the images that seem least to belong to a class, in ascending order of their score by `reject`;
-        empty with `reject=none`
+    flipped: the images whose class changed most often, sorted by the number of changes, then by the confidence, both
+        descending
+    lowest_scores: the images with the lowest scores by the option `reject`, in ascending order; empty with
+        `reject=none`
     changed: number of images whose class changed at least once
     any_selected: whether an image was selected in the last round
     """
@@ -95,9 +95,9 @@ def read_label_history(folder: Path, count: int) -> LabelHistory:
 
 
 class _Reader:
-    """State of every unlabeled image while pseudo_labels.csv is read.
+    """Reader of pseudo_labels.csv, with the state of every unlabeled image at the current row.
 
-    Arrays are indexed by the image's number.
+    Arrays are indexed by the number of the image.
     """
 
     def __init__(self) -> None:

@@ -15,8 +15,9 @@ from semisup.text import printable
 class Difference:
     """Result of comparing the metrics of two runs.
 
-    The number of compared values, a description of the first one that differs ("" if all are equal), and the largest
-    difference.
+    values: number of compared values
+    first: description of the first value that differs; "" if all values are equal
+    largest: largest difference; infinite if a value is missing or not a number
     """
 
     values: int
@@ -27,7 +28,7 @@ class Difference:
 def compare_metrics(one: Path, other: Path) -> Difference:
     """Compare the exact values in metrics.jsonl and summary.json of two runs, except for wall-clock times.
 
-    The run `one` may be unfinished or of an earlier version: keys that it does not have are not compared.
+    Keys that the run `one` does not have are not compared, so this run may be unfinished or of an earlier version.
 
     Raises:
         RecordError: a file cannot be read.

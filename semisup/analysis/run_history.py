@@ -1,7 +1,6 @@
 """Read the history of one run: evaluations, labelings, predictions, threshold curves and per-class counts.
 
-These files are read only for runs that get charts of their own. As in `runs.py`, no function here raises: a missing or
-damaged part of a file is treated as if it had not been written.
+If a file is missing or damaged, the functions return the part that can be read, without an error.
 """
 
 import csv
@@ -16,14 +15,11 @@ from semisup.record.curves import POOL, VALIDATION
 from semisup.record.reader import MAX_LINE_BYTES, open_regular_file, parse_json, read_json
 
 MAX_POSITION = 1e12
-"""Larger steps, epochs and rounds are implausible; on an axis of a chart, they would hide all other points."""
+"""Largest step, epoch or round that is accepted; larger ones are treated as damaged."""
 
 
 class RoundPoint(NamedTuple):
-    """Coverage and accuracy of the pseudo-labels of one labeling.
-
-    The accuracy is None if true classes are unknown.
-    """
+    """Coverage and accuracy of the pseudo-labels of one labeling; the accuracy is None if true classes are unknown."""
 
     coverage: float
     pseudo_accuracy: float | None
@@ -53,6 +49,7 @@ class History:
 class SplitCurve(NamedTuple):
     """Coverage and accuracy of the pseudo-labels that each threshold tau would have selected.
 
+    step: step of the labeling or evaluation
     split: `validation`, or `pool` for the unlabeled set
     coverage, accuracy: pairs (tau, coverage) and (tau, accuracy), all values in [0, 1]
     """
@@ -80,9 +77,9 @@ def first_selection(folder: Path) -> tuple[float, bool] | None:
     """Find the first labeling that selected a pseudo-label.
 
     Returns:
-        The step of the labeling and a flag, or None if no labeling selected a pseudo-label. The flag is true if the
-        run trained on these labels only after that step. It is false for an online method, which has already trained
-        on the labels when it reports them; such a method is recognized by the unlabeled loss of its evaluations.
+        The step of the labeling, and whether the run trained on these labels only after this step. The second value is
+        True for offline methods, and False for online methods, which log a labeling after they have trained on it. None
+        if no labeling selected a pseudo-label.
     """
     used_before = False
     for row in read_metric_rows(folder):
@@ -95,11 +92,10 @@ def first_selection(folder: Path) -> tuple[float, bool] | None:
 
 
 def chosen_before_selection(run: Run) -> tuple[float, float] | None:
-    """Detect that the best model of a run is from a step before the run used its first pseudo-label.
+    """Check whether the best model of a run is from a step before the first use of pseudo-labels.
 
     Returns:
-        The step of the best model and the step of the first used pseudo-labels; None if the model is not older than the
-        pseudo-labels.
+        The step of the best model, and the step of the first used pseudo-labels; None if the best model is later.
     """
     chosen, first = position(run.summary.get("best/step")), first_selection(run.folder)
     if chosen is None or first is None:
@@ -174,7 +170,7 @@ def read_threshold_curves(folder: Path) -> list[SplitCurve]:
 
 
 def last_class_rows(folder: Path) -> list[dict[str, Any]]:
-    """Read from classes.csv the pseudo-label counts of each class in the last round; None for a missing number."""
+    """Read the pseudo-label counts of each class in the last round, from classes.csv; missing numbers are None."""
     last: tuple[str | None, list[dict[str, Any]]] = (None, [])
     for row in _read_csv(folder / "classes.csv"):
         if row.get("round") != last[0]:
@@ -199,7 +195,7 @@ def read_metric_rows(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def position(value: object) -> float | None:
-    """Return the number of a step, epoch or round if it is valid, in [0, MAX_POSITION], else None."""
+    """Convert a step, epoch or round to a number; return None if it is not in [0, MAX_POSITION]."""
     number = as_number(value)
     return number if number is not None and 0 <= number <= MAX_POSITION else None
 

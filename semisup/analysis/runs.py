@@ -1,8 +1,7 @@
 """Read run directories into `Run` objects, even if files are damaged or were edited.
 
-The files are not trusted. Configs are read as YAML without tags or aliases and records as JSON, and every number is
-checked before use. A folder whose files cannot be used raises no error: it becomes a Run with status `unreadable`,
-whose `reason` names the file and what is wrong with it.
+If a file cannot be used, no error is raised. The run then has the status `unreadable`, and its `reason` names the file
+and the problem.
 """
 
 import math
@@ -27,10 +26,10 @@ PARSE_ERRORS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticEr
 """All errors that parsing a damaged file, or reading settings of the wrong structure, can raise."""
 
 NO_ACCURACY = "no accuracy is claimed"
-"""Value of `refit` in the summary of a run with `train.refit`."""
+"""Value of `refit` in the summary of a run with `train.refit`, which trains on the validation images, too."""
 
 LARGEST_NUMBER = 1e100
-"""Larger values count as missing: no metric reaches them, and their squares and percentages overflow."""
+"""Largest absolute value of a metric that is accepted; larger ones are treated as missing."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +42,9 @@ class Run:
     identity: the settings that can change a result; {} if config.yaml cannot be read
     summary: content of summary.json; {} unless the run is done
     labeling: the last row of metrics.jsonl that describes a labeling; {} if there is none
-    control_id, baseline_id, labels_only_ids: ids of the reference runs; set for a finished run that uses unlabeled
-        images and is not a refit (`train.refit`)
-    fingerprint: fingerprint of the data set that the run read; None if run.json has none
+    control_id, baseline_id, labels_only_ids: ids of the reference runs, if the run is finished and is compared with
+        them
+    fingerprint: checksum of the data set that the run read; None if run.json has none
     """
 
     folder: Path
@@ -70,7 +69,7 @@ class Run:
 
     @property
     def fold(self) -> int | None:
-        """The cross-validation fold that the run holds out for validation; None without folds."""
+        """The number of the cross-validation fold that the run uses for validation; None without folds."""
         return fold_of(self.identity) if self.identity else None
 
     @property
@@ -80,7 +79,7 @@ class Run:
 
     @property
     def refit(self) -> bool:
-        """Whether the run trained on the labeled and validation images together, so that it has no accuracy."""
+        """Whether the run trained on the labeled and the validation images together; it then has no accuracy."""
         return self.identity.get("train", {}).get("refit") is True
 
     @property
@@ -92,7 +91,7 @@ class Run:
         return tuple(id_ for id_ in (self.control_id, self.baseline_id, *self.labels_only_ids) if id_)
 
     def number(self, name: str) -> float | None:
-        """Return a metric of the run, from its last labeling (`pseudo/...`) or its summary; None if it is missing."""
+        """Return a metric from the run's last labeling (`pseudo/...`) or its summary; None if it is missing."""
         return as_number(self.labeling.get(name) if name.startswith("pseudo/") else self.summary.get(name))
 
     def accuracy(self, split: str) -> float | None:
@@ -100,7 +99,7 @@ class Run:
         return self.number({"test": "test/accuracy", "validation": "best/val/accuracy"}[split])
 
     def images(self, split: str) -> int | None:
-        """Count the evaluated `test` or `validation` images, from the confusion matrix; None if that is missing."""
+        """Count the evaluated `test` or `validation` images by the confusion matrix; None if there is no matrix."""
         confusion = self.summary.get("confusion")
         rows = confusion.get(split) if isinstance(confusion, dict) else None
         counts = [count for row in rows if isinstance(row, list) for count in row] if isinstance(rows, list) else []
@@ -108,7 +107,7 @@ class Run:
 
 
 def _nearest_folder(folder: Path) -> str:
-    """Return the path of a folder that the user may have meant: in outputs/, or one with a similar name."""
+    """Suggest a folder that the user may have meant: the same path in outputs/, or a folder with a similar name."""
     if (Path("outputs") / folder).is_dir():
         return shell_quote(Path("outputs") / folder)
     parents = dict.fromkeys((folder.parent, Path("outputs")))
@@ -143,7 +142,7 @@ def is_run(folder: Path) -> bool:
 
 
 def read_runs(folders: list[Path]) -> list[Run]:
-    """Read run directories, and the reference runs in the same parent folders."""
+    """Read run directories, and also their reference runs if these are in the same parent folders."""
     runs = [read_run(folder) for folder in folders]
     ids, paths = {run.id for run in runs}, {os.path.realpath(folder) for folder in folders}
     beside: dict[str, Path] = {}
@@ -271,10 +270,9 @@ def _parse_object(path: Path, raw: bytes) -> ConfigDict:
 
 
 def _require_whole_lines(path: Path) -> None:
-    """Raise RecordError if the last line of a finished run's file is incomplete.
+    """Raise RecordError if the last line of a file is incomplete, or the file is missing.
 
-    A killed process can leave an incomplete line, but then the run is unfinished; in a finished run the file is
-    damaged.
+    The file is that of a finished run, so it must be complete.
     """
     _require_file(path)
     with open_regular_file(path) as file:
@@ -289,7 +287,7 @@ def _require_file(path: Path) -> None:
 
 
 def _liveness(folder: Path) -> str:
-    """Explain the status `running` of a run: a process trains it now, or its process was killed."""
+    """Explain the status `running` of a run: whether a process trains it now."""
     state, holder = holder_state(folder)
     if state is HolderState.ALIVE:
         return "in progress"
@@ -302,7 +300,7 @@ def _liveness(folder: Path) -> str:
 def _error_message(error: Exception) -> str:
     """Return the message of the error on one line.
 
-    For a KeyError, whose message is only the key, add `is missing`.
+    For a KeyError, the text `is missing` is added after the key.
     """
     if isinstance(error, KeyError):
         return f"{error} is missing"

@@ -1,9 +1,8 @@
-"""Estimate how often a smaller validation set would have selected the same cell of a sweep.
+"""Estimate how often a smaller validation set would have selected the same setting of a sweep.
 
-A cell is all runs of a sweep that differ only in the seed. Smaller validation sets are drawn many times: at most n
-images of each class, without replacement, and the same images for all cells of a seed. In every draw, the cell with the
-best mean accuracy over the seeds is selected; ties are resolved as in the comparison. The weights of each run were
-selected on the whole validation set, so the shares are slightly too high.
+Smaller validation sets are drawn many times, with at most n images of each class, without replacement. All runs with
+the same seed are evaluated on the same images. In every draw, the setting with the best mean accuracy over the seeds is
+selected. The weights of each run were selected on the whole validation set, so the shares are slightly too high.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +23,11 @@ MAX_KEYS = 4_000_000
 
 
 class SelectionStability(NamedTuple):
-    """Share of smaller validation sets, with `per_class` images per class, that select the same settings."""
+    """How often smaller validation sets select the same setting as the whole validation set.
+
+    per_class: largest number of images of each class in the smaller sets
+    share: share of the draws that select the same setting, in [0, 1]
+    """
 
     per_class: int
     share: float
@@ -33,15 +36,17 @@ class SelectionStability(NamedTuple):
 def selection_stability(
     cells: Sequence[Sequence[Run]], selected: int, stored: StoredPredictions
 ) -> tuple[SelectionStability, ...]:
-    """Count how often smaller validation sets, drawn at random, select the same settings as the whole set.
+    """Count how often smaller validation sets, drawn at random, select the same setting as the whole set.
 
     Args:
-        cells: the runs of each cell, one for each seed; if several cells are equally good, the first is selected.
-        selected: index of the cell that the whole validation set selected.
+        cells: for each setting, its runs, one for each seed. If several settings are equally good, the first is
+            selected.
+        selected: index of the setting that the whole validation set selected.
+        stored: cache of stored predictions.
 
     Returns:
-        One entry for each number in IMAGES_PER_CLASS that is smaller than the largest class; () for a single cell, or
-        if a run stored no predictions.
+        One entry for each number in IMAGES_PER_CLASS that is smaller than the largest class; () for a single setting,
+        or if a run stored no predictions.
     """
     groups: dict[tuple[int | None, int], list[tuple[int, SplitPredictions]]] = {}
     for cell, runs in enumerate(cells):
@@ -69,9 +74,9 @@ def selection_stability(
 def _iter_draws(
     targets: NDArray[numpy.int64], sizes: Sequence[int], number: int
 ) -> Iterator[tuple[int, slice, NDArray[numpy.float32]]]:
-    """Draw smaller sets of images, with several numbers of images per class.
+    """Draw smaller sets of images at random, with several numbers of images per class.
 
-    Smaller sets are subsets of larger ones.
+    In each draw, a set with fewer images per class is a subset of one with more.
 
     Args:
         targets: (n,) true classes.
@@ -79,7 +84,7 @@ def _iter_draws(
         number: number of the random stream.
 
     Yields:
-        Index of the size, slice of the draws, and a (draws, n) array with 1 for each drawn image and 0 for the rest.
+        Index in `sizes`, slice of the draws, and a (draws, n) array with 1 for each drawn image and 0 for the rest.
     """
     generator = numpy.random.Generator(numpy.random.Philox(key=[number, 0]))
     members = [numpy.flatnonzero(targets == each) for each in numpy.unique(targets)]

@@ -15,7 +15,7 @@ from semisup.record.probabilities import Probabilities, read_probabilities
 class SplitPredictions:
     """Predictions of one run for the n images of one split whose class is known, sorted by path.
 
-    images: number of the set of images; it is the same for all runs with the same images
+    images: number of the set of images; runs with the same images have the same number
     targets: (n,) numbers of the true classes; a class name has the same number in all runs
     correct: (n,) whether the predicted class is the true class
     lines: (n,) line of each image in predictions.csv, from 0
@@ -28,7 +28,7 @@ class SplitPredictions:
 
 
 class StoredPredictions:
-    """Cache of the stored predictions of runs, without the columns that comparisons do not need."""
+    """Cache of the predictions that runs stored in predictions.csv."""
 
     def __init__(self) -> None:
         self._splits: dict[str, dict[str, SplitPredictions]] = {}
@@ -47,9 +47,8 @@ class StoredPredictions:
         """Read the class probabilities that a run stored for its `validation` or `test` images.
 
         Returns:
-            The numbers of the K classes, as in `SplitPredictions.targets`, and the probabilities: (n, K) float32 in
-            the order of `of(run, split)`. None if the run stored no probabilities (before version 0.2.0), or if the
-            file is damaged.
+            The numbers of the K classes, as in `SplitPredictions.targets`, and the probabilities, (n, K) float32, in
+            the order of `of(run, split)`. None if the run stored no probabilities, or if the file is damaged.
         """
         predictions, names = self.of(run, split), class_names(run.folder)
         if predictions is None:

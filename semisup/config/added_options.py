@@ -1,9 +1,8 @@
 """Load the YAML files of options that other installed packages add by an entry point.
 
-An example: the entry point `theirs = their_package.policy` in the group `semisup.threshold` adds the option
-    `threshold=theirs`. Its YAML file is `policy.yaml`, in the same folder as `policy.py`. This module stores the YAML
-    in Hydra's ConfigStore, so that Hydra accepts the option and lists it. The code of the other package is not
-    imported.
+For example, the entry point `theirs = their_package.policy` in the group `semisup.threshold` adds the option
+`threshold=theirs`. Its YAML file is `policy.yaml`, in the same folder as `policy.py`. This module stores the YAML in
+Hydra's ConfigStore, so that Hydra accepts the option and lists it. The code of the other package is not imported.
 """
 
 import importlib.util

@@ -13,7 +13,7 @@ Also allowed are `tracking.KEY` and the settings of a data set with the role PAT
 """
 
 CHECKED_BY = {"model.weights": ("model.sha256", "file"), "from.run": ("from.checkpoint", "model")}
-"""Setting with a path -> (setting with the checksum or name of its content, noun for the content in messages)."""
+"""Setting with a path -> (setting that identifies the content at this path, noun for the content in messages)."""
 
 
 def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[str, Any]:

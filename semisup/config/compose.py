@@ -53,8 +53,7 @@ def expand_sweep(word: str) -> tuple[str, list[str]]:
     """Split an override with several values: `a=1,2` becomes the key `a` and the overrides `a=1` and `a=2`.
 
     Returns:
-        The key and the list of overrides. The list is empty if the values are not a finite list, as in `a=interval(0,
-        1)`.
+        The key and the list of overrides. The list is empty for a range such as `interval(0, 1)`.
 
     Raises:
         SettingError: Hydra cannot parse the override.
@@ -218,9 +217,9 @@ def _friendly_error(message: str, overrides: list[str]) -> SettingError:
 
 
 def _chosen_option(node: str, overrides: list[str]) -> str:
-    """Return the option that the overrides choose for a node.
+    """Return the option that the overrides choose for a config node such as `threshold`.
 
-    The settings of this option, one of which is wrong, do not matter.
+    Overrides of single settings are ignored.
     """
     choices = [word for word in overrides if "." not in word.partition("=")[0] and _is_choice(word)]
     config = hydra.compose("train", overrides=choices)

@@ -119,10 +119,9 @@ def _bare(key: str) -> str:
 
 
 def axes(overrides: Iterable[Override]) -> list[Axis]:
-    """Build the dimensions of a sweep's grid from its overrides.
+    """Build the dimensions of a sweep's grid from its overrides, in the order of the overrides.
 
-    All paired overrides together are one dimension, in place of the first of them. Each other override is one
-    dimension.
+    All paired overrides together are one dimension. Each other override is one dimension.
 
     Raises:
         SettingError: paired overrides have different numbers of values.

@@ -42,7 +42,7 @@ def concurrent_runs(launcher: DictConfig) -> int:
 
 
 def visible_gpus() -> list[str]:
-    """List the GPUs that this process can use, as in the environment variable CUDA_VISIBLE_DEVICES.
+    """List the GPUs that this process can use, by their names in the environment variable CUDA_VISIBLE_DEVICES.
 
     The list ends before the first entry that is empty or -1, as in CUDA. If the variable is not set, the result is the
     numbers of all GPUs. CUDA is not initialized.

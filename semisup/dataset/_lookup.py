@@ -48,7 +48,9 @@ def _from_all(
     count = sum(info.counts.values())
     if count * info.channels * info.size**2 > MAX_BYTES:
         size = f"{info.size} x {info.size} pixels"
-        raise DataError(f"{count} images of {size} are too many to be read, and single images cannot be read")
+        raise DataError(
+            f"{count} images of {size} are too many to be read at once, and this data set can only be read as a whole"
+        )
     data = dataset.read(info, no_progress)
     if fingerprint is not None and data.fingerprint != fingerprint:
         raise DataError("the data set differs from that of the run: its files, their contents or the split changed")

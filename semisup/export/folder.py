@@ -1,4 +1,4 @@
-"""Write the folder of an exported model: the model, its labels, its preprocessing, its settings and its card."""
+"""Write the folder of an exported model: model, class names, preprocessing, settings and README.md."""
 
 import contextlib
 import json
@@ -25,7 +25,7 @@ def export_run(run: Path, name: str, output: Path) -> Path:
     """Export the best model of a run to a new folder.
 
     Args:
-        name: a key of FORMATS.
+        name: name of the format, a key of FORMATS.
         output: the folder to create.
 
     Returns:
@@ -35,7 +35,7 @@ def export_run(run: Path, name: str, output: Path) -> Path:
         RecordError: the run is not finished or has no model, or the folder exists or cannot be created.
         SettingError: the weights of an encoder are missing.
         MissingPackageError: the format needs a package that is not installed.
-        OSError: the export cannot be written, for example because the disk is full; nothing of it remains.
+        OSError: the export cannot be written, for example because the disk is full; the new folder is then removed.
     """
     chosen = FORMATS[name]
     chosen.require_packages(name)

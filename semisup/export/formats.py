@@ -26,9 +26,9 @@ class ExportFormat:
     library: name of the library in the header of the model card
     packages: packages that must be installed to write the file
     install: what to type to install them
-    serialize: function from the network to the bytes of the file
+    serialize: function that converts the network to the bytes of the file
     usage: Python code that runs the model on `pixels`, (n, S, S, 3) uint8
-    runs: whether the code computes `probabilities`; False = the file has weights only
+    runs: whether the code in `usage` computes `probabilities`; False = the file has weights only
     """
 
     file: str
@@ -43,7 +43,7 @@ class ExportFormat:
         """Check that the packages of the format are installed.
 
         Raises:
-            MissingPackageError: one is missing.
+            MissingPackageError: a package is missing.
         """
         for package in self.packages:
             try:
@@ -90,7 +90,7 @@ def _as_safetensors(network: StandaloneModel) -> bytes:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Context that hides warnings and log lines of torch's exporter, which are meant for its developers."""
+    """Return a context that hides warnings and log lines of torch's exporter."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

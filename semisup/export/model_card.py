@@ -32,7 +32,7 @@ SETTINGS = (
     "train.batch_size",
     "seed",
 )
-"""Settings that the card shows, if the run has them; config.json has all."""
+"""Settings that the card shows if the run has them."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class CardContent:
 
     @property
     def dataset(self) -> str:
-        """Name of the data set; of a folder of images, the name of that folder."""
+        """Name of the data set; for `dataset=folder`, the name of the folder."""
         dataset = self.run_config.config["dataset"]
         return Path(str(dataset["root"])).name if dataset["name"] == "folder" else str(dataset["name"])
 
@@ -157,7 +157,7 @@ def _images(summary: dict[str, Any], split: str) -> int:
 
 
 def _use(format_: ExportFormat, settings: DecodeSettings) -> Iterator[str]:
-    """Yield the section about running the model; `preprocessing.json` has the same content as data."""
+    """Yield the section with code that runs the model."""
     size = settings.size
     yield f"Input `images`: uint8, (n, {size}, {size}, 3), RGB. Output `probabilities`: float32, (n, K)."
     yield "To decode and to resize an image is not part of the model:"
@@ -178,7 +178,7 @@ def _use(format_: ExportFormat, settings: DecodeSettings) -> Iterator[str]:
 
 
 def decoding_code(settings: DecodeSettings) -> Iterator[str]:
-    """Yield Python code that decodes image.jpg to `pixels` as `images/decode.py` does, with Pillow only."""
+    """Yield Python code that decodes image.jpg to `pixels` with Pillow, in the same way as `images/decode.py`."""
     size = settings.size
     yield from ("import numpy", "from PIL import Image, ImageOps", "")
     yield 'image = ImageOps.exif_transpose(Image.open("image.jpg")).convert("RGB")'
@@ -194,7 +194,7 @@ def decoding_code(settings: DecodeSettings) -> Iterator[str]:
 
 
 def _escape(value: object) -> str:
-    """Escape Markdown and HTML in text from outside the program, and write it on one line."""
+    """Escape Markdown and HTML in text from outside the program, and put it on one line."""
     text = printable(value)
     for letter in "\\`*_[]<>|":
         text = text.replace(letter, f"\\{letter}" if letter not in "<>" else {"<": "&lt;", ">": "&gt;"}[letter])

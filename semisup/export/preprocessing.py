@@ -10,7 +10,8 @@ from semisup.images.decode_settings import DecodeSettings
 def describe_preprocessing(network: StandaloneModel, settings: DecodeSettings) -> dict[str, Any]:
     """Return the content of preprocessing.json.
 
-    `before_the_model` is for the program that runs the model; `inside_the_model` is part of the ONNX and torch files.
+    `before_the_model` has the steps that the user's program must do. `inside_the_model` has the steps that the ONNX and
+    torch files do.
     """
     size = settings.size
     return {

@@ -2,8 +2,8 @@
 
     uint8 RGB (n, S, S, 3) -> [gray] -> / 255 -> [resize] -> [encoder] -> model -> softmax -> (n, K) float32
 
-The steps in brackets belong to some models only. To decode a file and to resize it to S x S pixels is not part of the
-network. Everything is computed in float32.
+Some models do not have the steps in brackets. The input must already be decoded and have S x S pixels. Everything is
+computed in float32.
 """
 
 from typing import Any
@@ -28,11 +28,11 @@ class StandaloneModel(nn.Module):
     Attributes:
         gray: whether images are converted to gray.
         size: S, the side of the input in pixels.
-        network_size: the side to which images are resized inside.
+        network_size: the side in pixels to which the network resizes its input.
         mean, std: normalization of each channel; None = none.
 
     Raises:
-        SettingError: the weights of the encoder are missing, or are another file.
+        SettingError: the file with the weights of the encoder is missing, or has another content than in the run.
     """
 
     resize: Tensor | None
@@ -71,8 +71,8 @@ class StandaloneModel(nn.Module):
 
 
 def _resize_matrix(size: int, target: int) -> Tensor:
-    """Compute the matrix (target, size) that resizes one side of an image, bicubic and antialiased.
+    """Compute the matrix M, (target, size), that resizes one side of an image, bicubic and antialiased.
 
-    The resized image is M X M^T, because resizing is linear and separable. Formats without antialiasing can store it.
+    The resized image is M X M^T, because resizing is linear and separable.
     """
     return interpolate(torch.eye(size)[None, None], (target, size), mode="bicubic", antialias=True)[0, 0]

@@ -16,7 +16,7 @@ MAX_BYTES = 255
 class PlacedImage(NamedTuple):
     """An image with a pseudo-label, which is linked or copied into the folder of its class.
 
-    place: path in the output folder
+    place: path of the link or copy in the output folder
     source: path of the image file
     """
 
@@ -25,13 +25,14 @@ class PlacedImage(NamedTuple):
 
 
 def place_images(paths: Sequence[str], labels: Iterable[PseudoLabel]) -> list[PlacedImage]:
-    """Choose the path of each image with a pseudo-label in its class folder.
+    """Choose the path of each image with a pseudo-label in the folder of its class.
 
-    In its class folder, an image keeps its path below the folder that contains all unlabeled images, so that images
-    with the same name do not collide.
+    Inside this folder, an image has its path relative to the common folder of all unlabeled images, so that images with
+    the same name do not collide.
 
     Args:
         paths: paths of all unlabeled images.
+        labels: the pseudo-labels.
 
     Raises:
         DataError: the name of a class cannot be the name of a folder.

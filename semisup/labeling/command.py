@@ -26,7 +26,7 @@ from semisup.runtime.atomic_files import NewFolder
 from semisup.text import escape, shell_quote
 
 DEFAULT_COUNT = 50
-"""Number of images to label next if the user gives none and there are so many."""
+"""Number of images to label next if the user gives none; if there are fewer unlabeled images, all of them."""
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class LabelingOptions:
     """Options of `semisup label`.
 
     output: the new folder
-    threshold: least confidence of a pseudo-label; None = the pseudo-labels that the run selected
-    folders: links, copies or none
+    threshold: lowest confidence of a pseudo-label; None = the pseudo-labels that the run selected
+    folders: whether images are put into class folders: `links`, `copies` or `none`
     count: number of images to label next; None = DEFAULT_COUNT, or all if there are fewer
-    rule: how to choose them, a key of `rules.RULES`
-    check_labels: search for wrong labels
-    image_url: see `review.review_tasks`
+    rule: rule that chooses the images to label next, one of `rules.RULES`
+    check_labels: whether to search for wrong labels
+    image_url: address in front of the file names in Label Studio's tasks; None = Label Studio's local files
     """
 
     output: Path
@@ -59,7 +59,9 @@ def write_labeling_files(run: Path, config: ConfigDict, options: LabelingOptions
         config: its saved config, with the paths of this machine.
 
     Raises:
-        RecordError, SettingError, DataError: see `semisup.cli.label`.
+        RecordError: the model or the pseudo-labels of the run are damaged.
+        SettingError: an option cannot be used with this run, or weights or cleanlab are missing.
+        DataError: the images have changed since the run, or are not separate files.
     """
     if options.check_labels:
         require_cleanlab()
@@ -97,7 +99,7 @@ def _contents(data: RunData, options: LabelingOptions) -> tuple[dict[str, bytes]
     to_check: list[ReviewedImage] = []
     pseudo = f"{len(labels):,} of {len(unlabeled):,} unlabeled images, {source}"
     if problem:
-        fix = "--threshold 0.9 uses the predictions of its best model instead"
+        fix = "add --threshold 0.9 to use the predictions of its best model instead"
         pseudo = f"not written: the run {problem}; {fix}"
     lines = [
         f"pseudo_labels.csv  {pseudo}",

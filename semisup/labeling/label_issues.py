@@ -1,10 +1,9 @@
 """Find given labels that look wrong, by confident learning (arXiv 1911.00068) with cleanlab.
 
-The labeled images are training images, whose labels a model has already seen: its own probabilities would agree with
-wrong labels. Therefore the probabilities come from another model, which has not seen the label that it judges: a
-logistic regression on the embeddings, fitted to the other folds (cross-validation). The embeddings of a run on a frozen
-encoder have never seen any label. Those of a trained network have, so that wrong labels that it has memorized are
-harder to find.
+Confident learning compares each label with class probabilities. The run's own model was trained on the labels, so it
+would agree with wrong ones. Therefore the probabilities come from cross-validation of logistic regression on the
+embeddings, which does not see the label that it judges. The embeddings of a trained network contain information from
+the labels, so wrong labels are harder to find than with a frozen encoder.
 """
 
 import warnings
@@ -30,10 +29,10 @@ Integers = NDArray[numpy.int64]
 class LabelIssues(NamedTuple):
     """Labels that look wrong, most suspicious first.
 
-    rows: (m,) positions of the images
-    suggested: (m,) the classes with the largest probability
-    confidence: (m,) the probability of these classes, in [0, 1]
-    quality: (m,) the probability of the given classes, in [0, 1]
+    rows: (m,) row numbers of the images in the labeled set
+    suggested: (m,) class with the largest probability
+    confidence: (m,) probability of the suggested class, in [0, 1]
+    quality: (m,) probability of the given class, in [0, 1]
     skipped: number of images that were not judged, because their class has no other labeled image
     """
 
@@ -53,14 +52,14 @@ def require_cleanlab() -> None:
 
 
 def find_label_issues(embeddings: NDArray[Any], targets: Integers, num_classes: int) -> LabelIssues:
-    """Find the given labels that cross-validated probabilities contradict.
+    """Find the labels that are probably wrong by cross-validated probabilities.
 
     Args:
         embeddings: (n, D), one row for each labeled image.
         targets: (n,) the given classes, in [0, num_classes).
 
     Returns:
-        The labels that confident learning counts as errors, by the probability of the given class, lowest first.
+        The labels that confident learning counts as errors, sorted by the probability of the given class, lowest first.
     """
     from cleanlab.filter import find_label_issues as confident_learning
 
@@ -84,10 +83,12 @@ def find_label_issues(embeddings: NDArray[Any], targets: Integers, num_classes: 
 def cross_validated_probabilities(
     embeddings: NDArray[Any], targets: Integers, num_classes: int, seed: int = 0
 ) -> Floats:
-    """Compute class probabilities, (n, num_classes), by cross-validation.
+    """Compute class probabilities, (n, num_classes), by cross-validation of logistic regression.
 
     Args:
+        embeddings: (n, D), one row for each image.
         targets: (n,) classes in [0, num_classes), each with at least two images.
+        seed: seed of the folds.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
@@ -106,10 +107,12 @@ def cross_validated_probabilities(
 
 
 def stratified_folds(targets: Integers, seed: int) -> Integers:
-    """Assign each image to a fold: (n,) numbers from 0, with the images of each class spread over the folds.
+    """Assign each image to a fold, with the images of each class spread over the folds.
 
-    Each class with at least two images has images in two folds or more. Folds are filled in turn, so that their sizes
-    differ by at most one.
+    A class with at least two images has images in at least two folds. The sizes of the folds differ by at most one.
+
+    Returns:
+        (n,) numbers of the folds, from 0.
     """
     order = numpy.random.default_rng(seed).permutation(len(targets))
     by_class = order[numpy.argsort(targets[order], kind="stable")]

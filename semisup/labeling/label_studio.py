@@ -1,9 +1,8 @@
 """Write tasks and the labeling config for Label Studio, with the model's predictions as pre-annotations.
 
-The format is that of https://labelstud.io/guide/predictions: a list of tasks, each with `data`, to which the config
-refers by `$url`, and `predictions`. In the labeling config the element of choices is named `class`, and the `data`
-of a task have a key `file`. So Label Studio's export as CSV has the columns file and class, as a table of labels must
-have.
+https://labelstud.io/guide/predictions describes the format of the tasks. The choices in the labeling config are named
+`class`, and each task has the key `file`. Therefore Label Studio's CSV export has the columns `file` and `class`, and
+can be used as a table of labels.
 """
 
 import json
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 from xml.etree import ElementTree
 
 CONTROL, IMAGE, URL = "class", "image", "url"
-"""Names in the labeling config: of the choices, of the image, and of the entry of the data that has its address."""
+"""Names in the labeling config: of the choices, of the image, and of the task's key with the address of the image."""
 
 MAX_HOTKEY_CLASSES = 10
 
@@ -20,12 +19,12 @@ MAX_HOTKEY_CLASSES = 10
 class LabelingTask(NamedTuple):
     """An image to label, as a task of Label Studio.
 
-    file: name of the file in the tables
+    file: name of the file in the tables of `semisup label`
     url: address from which Label Studio loads the image
-    given: its class; "" = unlabeled
+    given: the given class; "" = unlabeled
     suggested: the most probable class
-    confidence: its probability, in [0, 1]
-    score: as in the table; written to the data of the task
+    confidence: probability of the suggested class, in [0, 1]
+    score: uncertainty of the prediction, or how suspicious the given class is
     """
 
     file: str
@@ -57,7 +56,7 @@ def _task(task: LabelingTask, model_version: str) -> dict[str, Any]:
 def labeling_config(classes: list[str]) -> bytes:
     """Build Label Studio's labeling config.
 
-    The keyboard keys 1 to 9 and 0 select the first ten classes.
+    The keys 1 to 9 and 0 of the keyboard select the first ten classes.
     """
     view = ElementTree.Element("View")
     ElementTree.SubElement(view, "Image", name=IMAGE, value=f"${URL}")

@@ -16,7 +16,7 @@ from semisup.record.pseudo_labels import last_round
 class PseudoLabel(NamedTuple):
     """A selected pseudo-label of an unlabeled image.
 
-    row: position of the image in the unlabeled set
+    row: row number of the image in the unlabeled set
     target: name of the class
     confidence: in [0, 1]
     """
@@ -33,7 +33,7 @@ def selected_by_run(run: Path, paths: list[str]) -> tuple[list[PseudoLabel], str
         paths: names of all unlabeled images.
 
     Returns:
-        The pseudo-labels, and why there are none; "" if there are some.
+        The pseudo-labels, and a text that says why there are none ("" if there are some).
 
     Raises:
         RecordError: pseudo_labels.csv of the run is damaged.
@@ -43,7 +43,8 @@ def selected_by_run(run: Path, paths: list[str]) -> tuple[list[PseudoLabel], str
         rows = last_round(path, paths)
     except (KeyError, TypeError, ValueError, AttributeError, csv.Error):  # UnicodeDecodeError is a ValueError
         raise RecordError(
-            f"{path}: is damaged, or belongs to another run; --threshold 0.9 uses the predictions of its best model"
+            f"{path}: is damaged, or belongs to another run; "
+            "add --threshold 0.9 to use the predictions of this run's best model instead"
         ) from None
     selected = [PseudoLabel(row.number, row.target, row.confidence) for row in rows if row.weight > 0]
     problem = "selected no pseudo-label in its last round" if rows else "made no pseudo-labels"

@@ -10,7 +10,10 @@ from semisup.labeling.label_studio import LabelingTask, tasks_json
 from semisup.labeling.run_data import RunData
 
 LOCAL_FILES = "/data/local-files/?d="
-"""Address of local files in Label Studio; the path after it is relative to LOCAL_FILES_DOCUMENT_ROOT."""
+"""Address of local files in Label Studio.
+
+The path after it is relative to Label Studio's setting LOCAL_FILES_DOCUMENT_ROOT.
+"""
 
 COLUMNS = ("file", "class", "suggested", "confidence", "score")
 
@@ -18,11 +21,11 @@ COLUMNS = ("file", "class", "suggested", "confidence", "score")
 class ReviewedImage(NamedTuple):
     """An image that a person should label, or whose label a person should check.
 
-    row: position of the image in its set
+    row: row number of the image in the unlabeled or in the labeled set
     file: name of the file in tables
-    given: its class; "" = unlabeled
+    given: the given class; "" = unlabeled
     suggested: the most probable class
-    confidence: the probability of that class, in [0, 1]
+    confidence: probability of the suggested class, in [0, 1]
     score: uncertainty of the prediction, or how suspicious the given class is; at least 0
     """
 
@@ -48,7 +51,7 @@ def images_to_label(data: RunData, rows: Sequence[int], scores: Sequence[float])
 def labels_to_check(data: RunData, issues: LabelIssues) -> list[ReviewedImage]:
     """List the labeled images whose class looks wrong.
 
-    The score is 1 minus the probability of the given class.
+    The score of an image is 1 minus the probability of the given class.
     """
     rows = issues.rows.tolist()
     each = zip(rows, issues.suggested.tolist(), issues.confidence.tolist(), issues.quality.tolist(), strict=True)
@@ -66,15 +69,18 @@ def labels_to_check(data: RunData, issues: LabelIssues) -> list[ReviewedImage]:
 
 
 def review_table(images: Iterable[ReviewedImage]) -> bytes:
-    """Format images as a CSV table, in which the user fills in or corrects the column `class`."""
+    """Format images as a CSV table; the user fills in or corrects the column `class`."""
     rows = ((each.file, each.given, each.suggested, f"{each.confidence:.6f}", f"{each.score:.6f}") for each in images)
     return csv_text([COLUMNS, *rows]).encode()
 
 
 def label_table(data: RunData, first: Iterable[ReviewedImage]) -> bytes:
-    """Format a table of all images, with their class and split, on which a run can be trained.
+    """Format a CSV table of all images, with their class and split, on which a run can be trained.
 
-    The images `first` come first. An unlabeled image has the split `train` and no class.
+    An unlabeled image has the split `train` and no class.
+
+    Args:
+        first: images that come first in the table.
     """
     labeled = zip(data.labeled.files, data.labeled.targets.tolist(), strict=True)
     train = {each.file: each.given for each in first}
@@ -89,8 +95,8 @@ def review_tasks(images: Iterable[ReviewedImage], data: RunData, image_url: str 
     """Format the images as tasks of Label Studio.
 
     Args:
-        image_url: address in front of the names of the files; None = Label Studio's local files, with the folder above
-            `data.root` as document root.
+        image_url: address in front of the file names. None = Label Studio's local files; the parent folder of
+            `data.root` must then be the document root of Label Studio.
     """
     prefix = LOCAL_FILES + _quoted(data.root.name) + "/" if image_url is None else image_url
     tasks = (

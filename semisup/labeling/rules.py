@@ -2,7 +2,8 @@
 
 margin     largest uncertainty 1 - (p_1 - p_2), p_1 and p_2 = the two largest class probabilities
 entropy    largest uncertainty -sum_k p_k ln p_k
-spread     images that represent the uncertain images which no labeled image represents: the set S that maximizes
+spread     images that are similar to many uncertain images, to which no labeled image is similar: the set S that
+           maximizes
 
                sum_i u_i max_{j in L and S} s_ij      s_ij = max(0, z_i . z_j)^POWER
 
@@ -24,13 +25,13 @@ Integers = NDArray[numpy.int64]
 RULES = ("spread", "margin", "entropy")
 
 POWER = 2
-"""Exponent of the similarities: a larger one makes an image represent only very similar images.
+"""Exponent of the similarities. With a larger exponent, an image represents only images that are more similar to it.
 
 On grocery11, powers 1 to 4 differ by less than their intervals (docs/labeling.md).
 """
 
 MAX_IMAGES = 8000
-"""`spread` chooses from at most this many unlabeled images, drawn at random: their similarities take 256 MB."""
+"""Number of unlabeled images, drawn at random, from which `spread` chooses. Their similarities take 256 MB."""
 
 
 def select_images(
@@ -42,12 +43,12 @@ def select_images(
         rule: one of RULES.
         probabilities: (N, K), of the unlabeled images.
         embeddings: (N, D), of the unlabeled images.
-        labeled_embeddings: (n, D).
+        labeled_embeddings: (n, D), of the labeled images.
         count: number of images, at most N.
 
     Returns:
-        The rows of the chosen images, most useful first, and the uncertainty of each: entropy for the rule of this
-        name, margin for the others.
+        The row numbers of the chosen images, most useful first, and the uncertainty of each image. The uncertainty is
+        that of the rule `entropy` if this is the rule, else that of the rule `margin`.
     """
     uncertainty = entropy_uncertainty(probabilities) if rule == "entropy" else margin_uncertainty(probabilities)
     if rule == "spread":
@@ -74,7 +75,7 @@ def entropy_uncertainty(probabilities: Floats) -> Floats:
 def _spread(uncertainty: Floats, embeddings: Floats, labeled_embeddings: Floats, count: int) -> Integers:
     """Choose images by the rule `spread`.
 
-    More images than MAX_IMAGES are first reduced to a random sample.
+    If there are more than MAX_IMAGES, the images are chosen from a random sample.
     """
     sample = numpy.arange(len(embeddings))
     size = max(MAX_IMAGES, count)
@@ -100,14 +101,17 @@ def _similarity(points: Floats, others: Floats) -> Floats:
 def maximize_coverage(similarity: Floats, weights: Floats, covered: Floats, count: int) -> Integers:
     """Choose columns S greedily to maximize sum_i weights_i max(covered_i, max_{j in S} s_ij).
 
-    A gain never grows when another column is chosen. So the gain of a column is computed again only while its last
-    value is the largest one (lazy greedy algorithm).
+    The gain of a column cannot grow when other columns are chosen. Therefore a gain is computed again only if its last
+    value is the largest of all (lazy greedy algorithm).
 
     Args:
         similarity: (N, N) symmetric, s_ij, at least 0.
         weights: (N,) the weight of each row, at least 0.
-        covered: (N,) the similarity of each row to what was chosen before.
+        covered: (N,) the largest similarity of each row to a labeled image.
         count: number of columns, at most N.
+
+    Returns:
+        (count,) numbers of the columns, in the order in which they were chosen.
     """
     covered = covered.astype(similarity.dtype)
     weights = weights.astype(similarity.dtype)

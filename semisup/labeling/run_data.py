@@ -57,9 +57,9 @@ class ImageSet:
 class RunData:
     """A finished run with its labeled and unlabeled images.
 
-    root: the folder to which `files` are relative
-    scanned: the folders of the data set that are searched for images
-    held_out: `val` or `test`, file and class of each image of these splits
+    root: the folder to which the names of files in tables are relative
+    scanned: setting of the data set -> folder that is searched for images
+    held_out: (`val` or `test`, file, class) of each validation and test image with a known class
     """
 
     run: Path
@@ -75,7 +75,7 @@ class RunData:
 def read_run(run: Path, config: ConfigDict, bars: Bars) -> RunData:
     """Read the images of a run and apply its best model to them.
 
-    Decoded images and stored features of an encoder are read from the cache, if it has them.
+    Decoded images and features of an encoder are read from the cache if they are there.
 
     Args:
         config: the saved config, with the paths of this machine.
@@ -83,7 +83,7 @@ def read_run(run: Path, config: ConfigDict, bars: Bars) -> RunData:
     Raises:
         RecordError: the model of the run is damaged.
         SettingError: pretrained weights are missing.
-        DataError: images have changed or moved since the run, or are not files.
+        DataError: images have changed or moved since the run, or are not separate files.
     """
     config = config | {"device": "auto", "compile": False, "dataset": _without_download(config["dataset"])}
     check_weights_present(schema.validate(config, weights=False), "download them from")
@@ -132,7 +132,7 @@ def read_run(run: Path, config: ConfigDict, bars: Bars) -> RunData:
 
 
 def _without_download(dataset: ConfigDict) -> ConfigDict:
-    """Return the settings of a data set with downloads turned off, because the run may be from an untrusted source."""
+    """Return the settings of a data set with downloads turned off."""
     return dataset | ({"download": False} if "download" in dataset else {})
 
 
@@ -158,7 +158,11 @@ def _apply(model: TrainedModel, images: Images, batch_size: int, bars: Bars) -> 
 
 
 def _root(files: Mapping[str, str]) -> Path:
-    """Find the folder to which the names of the images are relative, from the first image."""
+    """Find the folder to which the names of the images are relative, from the first image.
+
+    Args:
+        files: name of each image -> path of its file.
+    """
     name, path = next(iter(files.items()))
     return Path(path).parents[name.count("/")]
 

@@ -1,4 +1,4 @@
-"""Word the findings of `semisup advise`: one plain sentence for each, with its numbers."""
+"""Write the findings of `semisup advise` as sentences with their numbers."""
 
 from collections.abc import Sequence
 
@@ -35,7 +35,10 @@ def finding_text(finding: Finding) -> str:
 
 
 def without_text(without: Sequence[NoFinding]) -> str:
-    """List on one line the checks that found nothing, and those that could not be made with what they would need."""
+    """Write one line that lists the checks without a finding.
+
+    Checks that were not possible are listed separately, each with the data that it needs.
+    """
     nothing = [each.check for each in without if not each.missing]
     unchecked = [f"{each.check} (needs {each.missing})" for each in without if each.missing]
     parts = [f"Nothing to report: {'; '.join(nothing)}."] if nothing else []

@@ -1,4 +1,4 @@
-"""Print to standard output, which can be a pipe that is closed early (`| head`)."""
+"""Print to standard output, without an error if it is a pipe that was closed early, as by `| head`."""
 
 import io
 import os
@@ -14,7 +14,7 @@ FILE_COLUMNS = 160  # width where the output is a file or a pipe and COLUMNS is 
 
 class _Terminal(Console):
     def on_broken_pipe(self) -> None:
-        """Stop printing when the pipe is closed, but continue the command, which still writes its files."""
+        """Print nothing more after the pipe was closed, but let the command continue."""
         self.quiet = True
         redirect_to_devnull(sys.stdout.fileno())
 

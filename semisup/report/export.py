@@ -25,10 +25,10 @@ LENGTHS = ("steps", "epochs", "labeled_steps", "best/epoch")
 SCORES = ("best/val/accuracy", "best/val/loss", "test/accuracy", "test/loss")
 LABELING = ("pseudo/round", "pseudo/coverage", "pseudo/accuracy")
 OPEN_SET = ("pseudo/rejected", "pseudo/other", "pseudo/reject_auroc")
-"""Columns only of runs that have these values: images were rejected, or some are known to be of no class."""
+"""Metrics about unlabeled images of no class; they become columns if a run has them."""
 
 REFERENCES = {"control": CONTROL, "labels_only": LABELS_ONLY, "baseline": BASELINE}
-"""Names in columns and keys -> kinds of reference runs."""
+"""Part of the names of columns -> kind of reference run."""
 
 
 def as_csv(comparisons: list[Comparison], beside: Path) -> bytes:
@@ -37,7 +37,7 @@ def as_csv(comparisons: list[Comparison], beside: Path) -> bytes:
     An empty cell means that the value is unknown, or that the run does not have the setting.
 
     Args:
-        beside: the folder of the CSV; paths in the CSV are relative to it.
+        beside: the folder of the CSV file; paths in the file are relative to it.
     """
     lines = [line for comparison in comparisons for line in run_lines(comparison, beside)]
     names = list(dict.fromkeys(name for line in lines for name in line))
@@ -49,10 +49,11 @@ def as_csv(comparisons: list[Comparison], beside: Path) -> bytes:
 
 
 def as_json(parts: list[tuple[Comparison, str]], beside: Path) -> bytes:
-    """Format a whole comparison as JSON.
+    """Format comparisons as JSON.
 
-    The keys are, among others, `best` (the best row), `rows` (sorted by validation accuracy) and `runs`. Several data
-    sets become the list `data_sets`; `runs` is then the list of the runs of all data sets.
+    For one data set, the object has, among others, the keys `best` (the best row), `rows` (sorted by validation
+    accuracy) and `runs`. For several data sets, it has the list `data_sets`, with one such object for each, and the
+    list `runs` of all runs.
 
     Args:
         parts: the comparison of each data set and its summary text.
@@ -114,7 +115,7 @@ def run_lines(comparison: Comparison, beside: Path) -> list[dict[str, Any]]:
 
 
 def row_lines(comparison: Comparison) -> list[dict[str, Any]]:
-    """Build one flat dictionary of unformatted values for each row of the comparison, all with the same keys.
+    """Build one flat dictionary of unformatted values for each row (the runs of one setting), all with the same keys.
 
     The standard deviation of the value NAME has the key `NAME deviation`.
     """
@@ -154,10 +155,10 @@ def _row(row: Row) -> dict[str, Any]:
 
 
 def _gain(row: Row, kind: str) -> dict[str, Any] | None:
-    """Return mean, standard deviation and 95 % interval of the gain of a row of runs, in percentage points.
+    """Return mean, standard deviation and 95 % interval of the gain of a row (the runs of one setting).
 
     Returns:
-        None if no reference run of this kind is finished.
+        In percentage points; None if no reference run of this kind is finished.
     """
     spread = _spread(mean_gain(row.references(kind)))
     interval = row.gains[kind].sweep_interval if kind in row.gains else None
@@ -183,7 +184,7 @@ def _spread(value: Spread | None) -> dict[str, Any] | None:
 def _cell(value: Any) -> Any:
     """Convert a value to the content of a CSV cell: lists and booleans become JSON.
 
-    Text that a spreadsheet would execute as a formula gets a leading quote.
+    If a spreadsheet would execute the text as a formula, a quote is put in front of it.
     """
     if isinstance(value, str):
         return protect_cell(value)

@@ -1,4 +1,4 @@
-"""Render the files that `compare` and `show` write.
+"""Render the files that `semisup compare` and `semisup show` write.
 
 A file that cannot be drawn only causes a warning.
 """

@@ -1,8 +1,8 @@
-"""Arrange a comparison as a grid of heat-map cells: the text of each cell, and the run to which it links.
+"""Arrange a comparison as a grid of heat-map cells, each with a text and a link to a run.
 
 The axes are threshold and augmentation strength if both differ between the runs, else the two settings with the most
-values. If the vertical setting cannot change a control, a row below the grid shows the control of each column; its
-text is `several` if the cells of a column have controls with different settings.
+values. An additional line of cells below the grid shows the control of each column, unless the vertical setting affects
+the control.
 """
 
 from collections import defaultdict
@@ -28,22 +28,23 @@ from semisup.text import escape
 MAX_VALUES = 24  # maximum number of values along an axis, in a PNG
 CONTROL = -1  # the row of controls
 IGNORED_BY_CONTROL = ("threshold.", "debias.", "labeler.", "method.", "weak.")
-"""Settings that usually do not change the control."""
+"""Prefixes of settings that usually do not affect the control."""
 SEVERAL = "several"
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Axis of the grid: one or several settings, and their values in order.
+    """Axis of the grid: one or several settings, and their values.
 
-    values: for each line of cells, in order, the tuple of the values of these settings
+    keys: the settings
+    values: tuples with one value of each setting, in the order of the axis
     """
 
     keys: tuple[str, ...]
     values: list[tuple[Any, ...]]
 
     def place(self, settings: FlatSettings) -> int | None:
-        """Return the position on the axis that belongs to these settings; None if there is none."""
+        """Return the index on the axis of the values in `settings`; None if the axis does not have them."""
         text = canonical([settings.get(key) for key in self.keys])
         return next((index for index, value in enumerate(self.values) if canonical(list(value)) == text), None)
 
@@ -60,10 +61,12 @@ class Axis:
 class HeatmapCell:
     """A cell of a heat map.
 
-    y: 0 for the lowest line of cells, or CONTROL
-    value: None is drawn hatched
-    folder: folder of the run to which the cell links: of several seeds the one with the best validation accuracy;
-        None if there is no run
+    x: 0 for the leftmost column
+    y: 0 for the lowest line, CONTROL for the line of controls below it
+    value: mean and spread; None = the cell is hatched
+    folder: the run to which the cell links: the best of the cell's runs on validation; None if there is no run
+    bold: whether the interval of the gain lies above 0
+    best: whether the cell shows the best row of the comparison
     """
 
     x: int
@@ -77,7 +80,7 @@ class HeatmapCell:
 
 @dataclass(frozen=True)
 class Grid:
-    """Cells of the two heat maps: accuracy (with a row for the controls) and gain.
+    """Cells of the two heat maps: accuracy (with a line for the controls) and gain.
 
     split: the split on which the accuracies are measured, test or validation
     """
@@ -97,7 +100,7 @@ def make_grid(comparison: Comparison, max_values: int = MAX_VALUES) -> Grid | No
     """Create the grid of heat-map cells of a comparison.
 
     Returns:
-        None unless two settings can be the axes, with at most `max_values` values along each side.
+        None if there are no two settings with 2 to `max_values` values each.
     """
     axes = choose_axes(comparison, max_values)
     if axes is None or not comparison.rows:
@@ -112,8 +115,8 @@ def choose_axes(comparison: Comparison, max_values: int = MAX_VALUES) -> tuple[A
     """Choose the settings on the vertical and the horizontal axis of the heat maps.
 
     Returns:
-        Threshold and augmentation if both differ, else the two settings with the most values; None if fewer than two
-        settings differ.
+        Threshold and augmentation if both differ, else the two settings with the most values; None if there are no two
+        settings with 2 to `max_values` values each.
     """
     flats = [row.settings for row in comparison.rows]
     flats += [comparison.flat(run) for run in comparison.unfinished if run.uses_unlabeled]
@@ -149,8 +152,11 @@ def _axis(keys: list[str], flats: list[FlatSettings], max_values: int) -> Axis |
 def _best_rows(comparison: Comparison, vertical: Axis, horizontal: Axis) -> dict[tuple[int, int], Row]:
     """Choose which row of the comparison each cell of the heat map shows.
 
-    If several rows, which differ in other settings, belong to the same cell, the row with the best validation accuracy
-    is chosen.
+    If several rows belong to the same cell, because they differ in other settings, the best one on validation is
+    chosen.
+
+    Returns:
+        (y, x) of the cell -> row.
     """
     rows: dict[tuple[int, int], Row] = {}
     for row in comparison.rows:  # best on validation first
@@ -198,7 +204,11 @@ def _cells(
 def _controls(
     comparison: Comparison, vertical: Axis, horizontal: Axis, rows: dict[tuple[int, int], Row], split: str
 ) -> list[HeatmapCell]:
-    """Create a cell with the control of each column of the heat map; [] if the control differs within columns."""
+    """Create a cell with the control of each column of the heat map.
+
+    Returns:
+        [] if a setting of the vertical axis affects the control, or if there are no controls.
+    """
     if not all(key.startswith(IGNORED_BY_CONTROL) for key in vertical.keys):
         return []
     columns: dict[int, list[Row]] = defaultdict(list)
@@ -211,7 +221,7 @@ def _controls(
 def _control(comparison: Comparison, x: int, rows: list[Row], split: str) -> HeatmapCell:
     """Create the cell with the control of one column of the heat map.
 
-    The text of the cell is SEVERAL if the rows have controls with different settings.
+    Its text is SEVERAL if the controls of the rows have different settings.
     """
     runs = {control.id: control for row in rows for pair in row.controls if (control := pair.finished)}
     value = over_seeds(runs.values(), split)

@@ -34,7 +34,20 @@ def draw_run(
     data: Data,
     gate: float | None,
 ) -> dict[str, Path]:
-    """Draw all charts of a finished run for which there are data; return the file of each chart by name."""
+    """Draw the charts of a finished run for which there are data.
+
+    Args:
+        folder: the run directory; the charts are written to `plots/` in it.
+        rows: rows of metrics.jsonl.
+        finished: the result of the training.
+        last: pseudo-labels of the last round.
+        curves: threshold curves.
+        data: the data set of the run.
+        gate: validation accuracy above which the run labels the unlabeled set; None for methods without this condition.
+
+    Returns:
+        Name of each chart -> its file.
+    """
     with figure_style():
         figures: dict[str, Figure | None] = {"curves": training_figure(rows, gate, finished.summary["best/step"])}
         for split, counts in finished.confusion.items():

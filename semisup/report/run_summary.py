@@ -24,12 +24,12 @@ OPEN_SET = (
     ("other", "pseudo/other"),
     ("AUROC", "pseudo/reject_auroc"),
 )
-"""Columns of the table of rounds that only runs with these metrics have, with the metric of each."""
+"""(title, metric) of columns in the table of rounds; runs without the metric do not have the column."""
 IGNORED_SETTINGS = ("name", "output_root")
 
 
 def show_run(folder: Path, console: Console) -> Run:
-    """Print the settings and results of a run, and name the files of the run that cannot be read.
+    """Print the settings and results of a run; if a file cannot be read, name it.
 
     Returns:
         The run that was read from `folder`.
@@ -55,7 +55,7 @@ def show_run(folder: Path, console: Console) -> Run:
 
 
 def _print(console: Console, *lines: str) -> None:
-    """Print lines without the empty ones, except an empty first line."""
+    """Print lines. Empty lines are left out, except the first one."""
     for number, line in enumerate(lines):
         if line or number == 0:
             console.print(line, markup=False)
@@ -72,7 +72,7 @@ class ChangedSettings(NamedTuple):
     """Settings of a run that differ from the defaults, as printable text.
 
     rows: (key, value, default) of each setting; the default is "" if there is none
-    message: why there are no such settings; "" if there are some
+    message: text to print if there are no rows; else ""
     """
 
     rows: list[tuple[str, str, str]]
@@ -122,7 +122,7 @@ def _differences(config: dict[str, Any]) -> Iterable[tuple[str, Any, str]]:
 
 
 def _curves(rows: list[dict[str, Any]], console: Console) -> list[str]:
-    """Print the training curves of a run, each as one line of block characters."""
+    """Format the training curves of a run, each as one line of block characters."""
     blocks = BLOCKS if console.encoding.lower().startswith("utf") else LETTERS
     lines = []
     for name in CURVES:

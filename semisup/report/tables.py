@@ -1,6 +1,6 @@
 """Create the tables of a comparison as data, for the terminal and for HTML.
 
-There are three tables: settings (each row has all runs that differ only in seed and fold), reference runs, single runs.
+There are three tables: settings (one line for all runs that differ only in seed and fold), reference runs, and runs.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ Link = Callable[[Path], str]
 class Column:
     """A column of a table.
 
-    key: name of the column in a filter that the user types
+    key: name of the column in a filter that the user types in the HTML page
     number: whether the cells begin with a number
     sorted: whether the lines are in descending order of this column
     priority: on a narrow terminal, columns with the highest number are left out first
@@ -89,7 +89,7 @@ MEASURED = [
     Column("seconds", "seconds", priority=3),
 ]
 ENSEMBLE = Column("ensemble", "ensemble\ntest %", priority=1)
-"""Test accuracy of the mean of the seeds' class probabilities; the column is left out if no row has this accuracy."""
+"""Column with the test accuracy of an ensemble: the mean of the class probabilities of all seeds."""
 
 STATUS_COLORS: dict[str, str] = {
     **dict.fromkeys((RunStatus.FAILED, RunStatus.DIVERGED, RunStatus.COLLAPSED, RunStatus.UNREADABLE), "red"),
@@ -98,7 +98,12 @@ STATUS_COLORS: dict[str, str] = {
 
 
 def settings_table(comparison: Comparison, link: Link, suffix: str = "") -> Table | None:
-    """Create the table of settings, with one line for each row of the comparison; None without rows."""
+    """Create the table of settings, with one line for each setting; None if no run is finished.
+
+    Args:
+        link: function that returns the relative URL of a run directory.
+        suffix: end of the HTML id of the table.
+    """
     if not comparison.rows:
         return None
     varied = _setting_columns(comparison, [row.settings for row in comparison.rows])
@@ -112,7 +117,12 @@ def settings_table(comparison: Comparison, link: Link, suffix: str = "") -> Tabl
 
 
 def runs_table(comparison: Comparison, link: Link, suffix: str = "") -> Table:
-    """Create the table of runs, with one line for each run; unfinished runs are last."""
+    """Create the table of runs, with one line for each run; unfinished runs are last.
+
+    Args:
+        link: function that returns the relative URL of a run directory.
+        suffix: end of the HTML id of the table.
+    """
     varied = _setting_columns(comparison, [comparison.flat(run) for run in comparison.runs])
     columns = [Column("run", "run", number=False), Column("role", "role", number=False)]
     columns += [Column("status", "status", number=False), *varied, Column("seed", "seed")]
@@ -175,7 +185,7 @@ def _setting_cells(keys: list[str], settings: dict[str, Any]) -> list[Cell]:
 
 
 def _count_column(comparison: Comparison) -> Column:
-    """Return the column with the number of seeds, folds or, if both vary, runs."""
+    """Return the column with the number of repetitions: of seeds, of folds or, if both vary, of runs."""
     over = comparison.repeated_by
     return Column("seeds", "runs" if " " in over else over)
 

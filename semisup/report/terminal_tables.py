@@ -1,6 +1,6 @@
 """Render the tables of a comparison on a terminal.
 
-Every cell is a rich Text, never markup, so that no text of a run can change colors or the position of other text.
+Text of a run is shown as it is: it is not parsed as markup of rich.
 """
 
 from rich.box import SIMPLE_HEAD
@@ -42,7 +42,7 @@ def _titled(title: str) -> list[RichTable | Text]:
 
 
 def _fitted(table: Table, console: Console) -> RichTable:
-    """Render a table for the terminal, and leave out columns if the terminal is too narrow.
+    """Render a table for the terminal; columns are left out if the terminal is too narrow.
 
     Columns with the highest `priority` are left out first.
     """
@@ -69,5 +69,5 @@ def _render(table: Table, *, wrap: bool = False) -> RichTable:
 
 
 def _is_measured(column: Column) -> bool:
-    """Whether the column holds a metric. Metrics are never broken into two lines; settings may be."""
+    """Whether a column shows a metric, not a setting or text."""
     return column.number and "." not in column.key

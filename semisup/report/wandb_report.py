@@ -1,8 +1,7 @@
-"""Upload a comparison to W&B: one additional W&B run for the comparison, and the gains in the summaries of the runs.
+"""Upload a comparison to W&B: its tables and charts as one additional W&B run, and the gains of the compared runs.
 
-The W&B run of the comparison is in the group of the sweep and shows the tables and charts of the comparison. Its id is
-derived from the compared folders, so comparing them again updates the same W&B run. In W&B's table of runs, the gains
-can be sorted and filtered like any other value.
+The id of the additional W&B run is derived from the compared folders, so comparing them again updates the same W&B run.
+The gains are added to the W&B summaries of the compared runs (`gain_values`).
 """
 
 import hashlib
@@ -36,7 +35,8 @@ from semisup.tracking.wandb import environment_info
 def wandb_settings(comparison: Comparison, folders: list[Path], overrides: list[str]) -> tuple[Any, RunInfo]:
     """Compose the tracker settings for the upload of a comparison, and describe the W&B run to open.
 
-    The settings of conf/tracking/wandb.yaml are replaced by those of the first tracked run, then by `overrides`.
+    There are three sources, and later ones override earlier ones: conf/tracking/wandb.yaml, the settings of the first
+    compared run that used W&B, `overrides`.
 
     Args:
         folders: the compared folders, as the user typed them.
@@ -85,7 +85,7 @@ def default_location(identity: RunInfo) -> list[str]:
     """Return lines for the terminal that say where in W&B the comparison was uploaded.
 
     Returns:
-        [] if W&B failed; then a warning has already been printed.
+        [] if the upload has failed.
     """
     identity = environment_info(identity)
     folders = sorted(identity.folder.glob(f"*run-*-{identity.run_id}"))
@@ -127,9 +127,8 @@ def _charts(comparison: Comparison) -> dict[str, bytes]:
 def gain_values(comparison: Comparison) -> dict[str, dict[str, object]]:
     """Collect the gains to add to the W&B summary of each run that uses unlabeled images.
 
-    `gain_over_control_points` is the gain of the run itself. Names that begin with `setting/` describe the row of the
-    run (all seeds), so they are the same for all runs of a row. `setting/rank` is 1 for the row with the best
-    validation accuracy.
+    `gain_over_control_points` is the gain of the run itself. Names that begin with `setting/` have values over all
+    seeds of the run's setting. `setting/rank` is 1 for the setting with the best validation accuracy.
 
     Returns:
         Run folder -> name -> value, for each run that has a gain.
@@ -154,9 +153,13 @@ def gain_values(comparison: Comparison) -> dict[str, dict[str, object]]:
 
 
 def _gains_over_references(row: Row, *, confirmed: bool) -> dict[str, object]:
-    """Collect the gains of a row of runs over its control, best labels-only runs and baseline.
+    """Collect the gains of a row (the runs of one setting) over its control, best labels-only runs and baseline.
 
-    The values are the mean gain in percentage points, the limits of its 95 % interval, and the evidence.
+    Args:
+        confirmed: whether the runs are those of `semisup confirm`.
+
+    Returns:
+        Mean gain in percentage points, limits of its 95 % interval, and the evidence, by name.
     """
     values: dict[str, object] = {}
     for name, kind in REFERENCES.items():

@@ -28,7 +28,7 @@ from semisup.record.status import RunStatus
 from semisup.text import escape, listed, printable
 
 SMALL_SIDE = 32
-"""Images of a named data set with at most this many pixels a side do not count as photographs."""
+"""Largest side in pixels of images that do not count as photographs; it is not applied to `dataset=folder`."""
 
 TO_CONFIRM = "to be confirmed by semisup confirm"
 SWEEP_HEADING = "The sweep in which this setting was selected, without the confirmation:"
@@ -36,9 +36,9 @@ AGAINST_LABELS = "Compared with labels alone"
 
 
 def summary_sentence(comparison: Comparison, folder: Path | None = None) -> str:
-    """Describe a comparison in a few lines: the best settings, their gains over the control and over labels alone.
+    """Describe a comparison in a few lines: the best settings, and their gains over the control and over labels alone.
 
-    If the sweep in `folder` has a confirmation, the lines that describe it come first.
+    If `semisup confirm` was run for the sweep in `folder`, the lines about its result come first.
     """
     confirmed = _confirmation(comparison, folder) if folder is not None else ""
     best, prefix = comparison.best, f"{comparison.data_set}: " if comparison.data_set else ""
@@ -80,7 +80,7 @@ def title(comparison: Comparison) -> str:
 
 
 def row_name(row: Row, max_letters: int = 60) -> str:
-    """Return the name of a row of runs: the settings that differ between rows, or its method if none differ.
+    """Name a row (the runs of one setting) by the settings that differ between rows, or by its method if none differ.
 
     Args:
         max_letters: maximum number of characters of the name.
@@ -118,14 +118,18 @@ def mean_gain(pairs: tuple[ReferenceGain, ...]) -> Spread | None:
 
 
 def missing_reason(pairs: tuple[ReferenceGain, ...], kind: str) -> str:
-    """State why the gain of a row is unknown: `no control`, `control failed`, ..."""
+    """State why the gain of a row (the runs of one setting) is unknown: `no control`, `control failed`, ..."""
     states = {pair.state for pair in pairs} - {RunStatus.DONE}
     worst = min(states - {"missing"}, default="missing")
     return f"no {kind}" if worst == "missing" else f"{kind} {worst}"
 
 
 def format_gain(pairs: tuple[ReferenceGain, ...], kind: str) -> str:
-    """Format the gain of a row for a table, or the reason why it is unknown; "" for a labels-only row."""
+    """Format the gain of a row (the runs of one setting) for a table.
+
+    Returns:
+        The gain, or the reason why it is unknown; "" for a labels-only row.
+    """
     value = mean_gain(pairs)
     if value is None:
         return missing_reason(pairs, kind) if pairs else ""
@@ -190,8 +194,14 @@ def encoder_question(config: ConfigDict) -> list[str]:
 def _gain_text(row: Row, value: Gain, interval: Interval | None, reference: str, *, confirmed: bool = False) -> str:
     """Describe the gain of a setting and the evidence for it in words.
 
-    The subject is always the setting, so that the sign of the interval has one meaning. Example: `this setting is 3.9
-    points better than the control, 95 % interval of the gain -0.3 to +8.1: no evidence of ...`.
+    An example is `this setting is 3.9 points better than the control, 95 % interval of the gain -0.3 to +8.1: ...`.
+
+    Args:
+        row: the runs of the setting.
+        value: the gain.
+        interval: its 95 % interval; None with one seed.
+        reference: name of the reference runs, such as `the control`.
+        confirmed: whether the runs are those of `semisup confirm`.
     """
     size = f"{abs(value.mean):.1f}"
     direction = f"this setting is {size} points {'worse' if value.mean < 0 else 'better'} than {reference}"
@@ -227,7 +237,7 @@ def _judgment(row: Row, value: Gain, interval: Interval, *, confirmed: bool) -> 
 
 
 def _stability_line(comparison: Comparison, best: Row) -> str:
-    """State how often smaller validation sets would have selected the same settings; "" if this is unknown."""
+    """State how often smaller validation sets would have selected the same setting; "" if this is unknown."""
     if not comparison.stability:
         return ""
     sizes = listed(f"{each.per_class}" for each in comparison.stability)
@@ -269,10 +279,7 @@ def _confirmation(comparison: Comparison, folder: Path) -> str:
 
 
 def _early_weights(row: Row) -> str:
-    """Write a warning if the best model is from a step before the first use of pseudo-labels.
-
-    Such weights were selected before pseudo-labels had any effect.
-    """
+    """If the best model is from a step before the first use of pseudo-labels, write a warning; else return ""."""
     steps = [pair for run in row.runs if (pair := chosen_before_selection(run))]
     if not steps:
         return ""
@@ -290,7 +297,10 @@ def _unit(row: Row) -> str:
 
 
 def _is_unused(row: Row) -> bool:
-    """Whether no run of a row used pseudo-labels: equal accuracy to the control, and no image selected at the end."""
+    """Whether no run of a setting used pseudo-labels.
+
+    This is assumed if every run has the accuracy of its control, and its last labeling selected no image.
+    """
     return all(pair.points == 0 for pair in row.controls) and not any(run.number("pseudo/coverage") for run in row.runs)
 
 

@@ -302,7 +302,7 @@ def test_only_the_shown_files_are_opened(tmp_path: Path, outputs: Path, monkeypa
 def test_large_data_set_is_not_read_for_a_few_thumbnails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("semisup.dataset._lookup.MAX_BYTES", 1000)
     dataset = schema.build_option("dataset", plain_of()["dataset"])
-    with pytest.raises(DataError, match="too many to be read, and single images cannot be read"):
+    with pytest.raises(DataError, match="too many to be read at once, and this data set can only be read as a whole"):
         some_images(dataset, "validation", ["digits/0001"], None)
 
 

@@ -21,7 +21,7 @@ class NoFinding(NamedTuple):
     """The result of a check without a finding.
 
     check: name of the check
-    missing: what the runs would have to record for the check; "" if the check was made and there is nothing to report
+    missing: the results that the check needs and the runs do not have; "" if the check was made and found nothing
     """
 
     check: str
@@ -35,7 +35,7 @@ class Case:
     folder: the folder that contains the runs, as the user typed it
     comparison: comparison of the runs, with at least one row; only rows that use unlabeled images, if there are any
     fewer: finished runs on the same data with fewer labels per class
-    label: name of the data set and the settings in which it differs from that of other cases
+    label: name of the data set, and the settings in which it differs from the data sets of the other cases
     alone: whether the folder contains no other case
     """
 
@@ -50,8 +50,7 @@ class Case:
 def split_cases(runs: Sequence[Run], folder: Path) -> list[Case]:
     """Group the finished runs that have an accuracy into cases, sorted by data set and number of labels.
 
-    Cases without a run that uses unlabeled images are left out if there are other cases: they only serve to measure
-    how the accuracy changes with the number of labels.
+    If at least one case has a run that uses unlabeled images, the cases without such runs are left out.
     """
     by_data: dict[str, dict[int | None, list[Run]]] = defaultdict(lambda: defaultdict(list))
     for run in runs:
@@ -73,7 +72,7 @@ def split_cases(runs: Sequence[Run], folder: Path) -> list[Case]:
 
 
 def image_count(run: Run, split: str) -> int | None:
-    """Read how many images of a split (`labeled`, `unlabeled`, ...) a run had; None if run.json does not have it."""
+    """Return how many images of a split (`labeled`, `unlabeled`, ...) a run had; None if run.json does not say so."""
     dataset = (read_json(run.folder / "run.json") or {}).get("dataset")
     counts = dataset.get("counts") if isinstance(dataset, dict) else None
     count = as_number(counts.get(split)) if isinstance(counts, dict) else None
@@ -81,7 +80,7 @@ def image_count(run: Run, split: str) -> int | None:
 
 
 def _with_short_names(comparison: Comparison) -> Comparison:
-    """Keep in each row only the settings that differ between the rows among which the best is chosen."""
+    """Remove the settings that do not differ between the rows, and the labels-only rows if there are others."""
     rows = [row for row in comparison.rows if row.controls] or comparison.rows
     keys = [key for key in comparison.columns if len({canonical(row.settings.get(key)) for row in rows}) > 1]
     short = [replace(row, settings={key: row.settings[key] for key in keys if key in row.settings}) for row in rows]

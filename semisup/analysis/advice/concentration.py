@@ -6,9 +6,9 @@ proportions of the validation images:
 
     distance = sum over k of max(0, s_k - v_k)                                    total variation distance, in [0, 1]
 
-There is a finding if the mean distance over the seeds is at least 0.25 (MIN_DISTANCE), and the chi-square test that
-selected pseudo-labels and validation images have the same proportions rejects at 0.1 % (MAX_P) in every seed. The named
-classes are those with the largest s_k - v_k that together explain half of the distance.
+There is a finding under two conditions. The mean distance over the seeds is at least 0.25 (MIN_DISTANCE). In every
+seed, a chi-square test rejects at 0.1 % (MAX_P) that the pseudo-labels and the validation images have the same
+proportions. The named classes are those with the largest s_k - v_k that together explain half of the distance.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ MIN_DISTANCE = 0.25
 MAX_P = 0.001
 EXPLAINED = 0.5
 MIN_SELECTED_PER_CLASS = 5
-"""With fewer selected pseudo-labels per class (on average), the chi-square test is not used."""
+"""Fewest selected pseudo-labels per class (on average) for which the chi-square test is used."""
 
 Counts = NDArray[numpy.float64]
 
@@ -57,7 +57,7 @@ class Concentration(NamedTuple):
 
 
 class _ClassCounts(NamedTuple):
-    """Numbers of images of each class of one run: selected and all pseudo-labels, and validation images."""
+    """Numbers of images of each class of one run: selected pseudo-labels, all pseudo-labels, and validation images."""
 
     names: tuple[str, ...]
     selected: Counts

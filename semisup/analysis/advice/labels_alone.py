@@ -1,15 +1,14 @@
 """Check whether the pseudo-labels of the best setting are better than the best labels-only runs.
 
-The interval is the one that `semisup compare` prints: it is valid although the setting was selected among several. If
-`semisup confirm` has repeated the setting with new seeds, the interval over these seeds is used instead.
+The interval of the gain is corrected for the choice of the setting, as in `semisup compare`. If `semisup confirm` has
+repeated the setting with new seeds, the interval over these seeds is used instead.
 
     interval above 0                           pseudo-labels help
     interval below 0                           pseudo-labels harm
     interval contains 0, upper limit <= 2      labels alone do as well
     interval contains 0, upper limit > 2       the runs do not decide
 
-The limit of 2 percentage points (NEGLIGIBLE) keeps a few seeds, whose interval is wide, from being an argument for
-labels alone.
+The limit of 2 percentage points is NEGLIGIBLE. With few seeds, an interval is wide, and the runs do not decide.
 """
 
 from enum import StrEnum
@@ -39,11 +38,13 @@ class LabelsAlone(NamedTuple):
     """The gain of the best setting over the best labels-only runs of the same seeds.
 
     row: the runs of the best setting
-    accuracy, alone: mean accuracy in [0, 1] of the runs that have a labels-only run, and of the labels-only runs
-    split: the images on which these are measured, `test` or `validation`
+    accuracy: mean accuracy in [0, 1] of these runs
+    alone: mean accuracy in [0, 1] of the labels-only runs
+    split: the images on which both are measured, `test` or `validation`
     interval: 95 % interval of the gain, in percentage points
     confirmed: whether the runs are those of `semisup confirm`
-    seeds_needed: for an undecided positive gain, number of seeds that would detect it; None = other verdict, or > 1,000
+    seeds_needed: if the verdict is undecided and the gain is positive, number of seeds that would detect the gain; else
+        None, as for more than 1,000 seeds
     references: the labels-only runs
     """
 
@@ -86,7 +87,7 @@ def check_labels_alone(case: Case) -> LabelsAlone | NoFinding:
 
 
 def judge(interval: Interval) -> Verdict:
-    """Convert the interval of a gain to a verdict."""
+    """Convert the interval of a gain over labels alone to a verdict."""
     if interval.low > 0:
         return Verdict.HELP
     if interval.high < 0:
@@ -95,7 +96,10 @@ def judge(interval: Interval) -> Verdict:
 
 
 def _row(case: Case) -> tuple[Row | None, bool]:
-    """Return the runs of the best setting: those of a complete confirmation, else those of the sweep."""
+    """Return the runs of the best setting, and whether they are those of `semisup confirm`.
+
+    The runs of `semisup confirm` are used if all of them are finished, else those of the sweep.
+    """
     if case.alone and (confirmation := read_confirmation(case.folder)) is not None:
         plan, row = confirmation
         if row is not None and len(row.runs) == len(plan.seeds):

@@ -7,9 +7,10 @@ al. 2017, arXiv 1712.00409):
     error(n) = c * n^-b        so        gain of 50 labels = error(n) * (1 - (error(n) / error(m))^x)
                                with      x = log((n + 50) / n) / log(n / m)
 
-It is compared with the gain of the setting that has the largest mean gain over the best labels-only runs; since this
-setting is chosen among all on the test images, its gain is overestimated, and the comparison favors the settings. Let w
-be the gain of 50 labels divided by error(m) - error(n). For the seed s, and likewise for each test image,
+The gain of 50 labels is compared with the gain of one setting over the best labels-only runs: the setting for which
+this gain is largest. Since this setting is chosen on the test images, its gain is overestimated, which makes a finding
+less likely. Let w be the gain of 50 labels divided by error(m) - error(n). For the seed s, and likewise for each test
+image,
 
     d_s = w * (accuracy(n) - accuracy(m)) - (accuracy of the setting - accuracy of the best labels-only run)
 
@@ -35,7 +36,7 @@ MORE = 50
 """Number of further labels whose gain is predicted."""
 
 SMALLEST_PART = 0.25
-"""Runs with a smaller part of the labels are not used: the curve would be extrapolated from too far."""
+"""Runs with a smaller part of the labels are not used, because a prediction from them is too inaccurate."""
 
 
 class MoreLabels(NamedTuple):
@@ -45,8 +46,8 @@ class MoreLabels(NamedTuple):
     at_labels, at_fewer: mean accuracies in [0, 1] of the labels-only runs with n and with m labeled images
     expected: predicted gain of MORE further labels, in percentage points
     row: the setting with the largest gain over the best labels-only runs
-    gain: this gain, in percentage points
-    settings: number of settings among which it is the largest
+    gain: gain of this setting, in percentage points
+    settings: number of settings that were tried
     advantage: interval of `expected - gain`, in percentage points
     split: the images on which the accuracies are measured
     """
@@ -64,7 +65,11 @@ class MoreLabels(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """Labels-only runs of the same settings with n and with m < n labeled images, by seed and fold."""
+    """Two points of a learning curve: labels-only runs of the same settings with n and with m < n labeled images.
+
+    labels, fewer: n and m
+    full, part: (seed, fold) -> run with n and with m labeled images
+    """
 
     labels: float
     fewer: float
@@ -125,10 +130,10 @@ def expected_gain(at_labels: float, at_fewer: float, labels: float, fewer: float
 
 
 def find_curve(case: Case) -> Curve | None:
-    """Find labels-only runs of the same settings with all labels and with fewer labels.
+    """Find labels-only runs with all labels, and runs of the same settings with fewer labels.
 
-    Of several numbers of labels, the one closest to a half is used, then the setting with the most seeds and the best
-    validation accuracy.
+    If there are several numbers of fewer labels, the one closest to half of all labels is used. If several settings
+    have runs with this number, the setting with the most seeds is used, then the one with the best validation accuracy.
     """
     full, parts = _by_settings(case.comparison.runs), _by_settings(case.fewer)
     candidates: list[tuple[float, int, float, str, Curve]] = []
@@ -145,9 +150,9 @@ def find_curve(case: Case) -> Curve | None:
 
 
 def _by_settings(runs: Sequence[Run]) -> dict[str, dict[str, dict[tuple[int, int], Run]]]:
-    """Group labels-only runs: settings without length, labels, seed and fold -> labels per class -> replicate -> run.
+    """Group labels-only runs by their settings, then by the number of labels per class, then by seed and fold.
 
-    Of several runs of one replicate that differ in length, the longest is used.
+    If several runs differ only in the number of steps, the longest one is used.
     """
     groups: dict[str, dict[str, dict[tuple[int, int], Run]]] = defaultdict(lambda: defaultdict(dict))
     for run in sorted(runs, key=lambda run: run.number("steps") or 0):

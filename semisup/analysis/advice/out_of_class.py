@@ -1,27 +1,27 @@
 """Check whether the unlabeled set contains images that belong to none of the classes.
 
-A score separates images of the classes from other images only in part. Let v be the share of the validation images
-whose score reaches a limit, and u that of the unlabeled images. If a share p of the unlabeled images belong to no
-class, and the others have the same scores as the validation images, then u >= (1 - p) * v, so that
+A score such as the confidence separates images of the classes from other images, but not completely. Let v be the
+share of the validation images whose score reaches a limit, and u that of the unlabeled images. If a share p of the
+unlabeled images belong to no class, and the others have the same scores as the validation images, then
+u >= (1 - p) * v, so that
 
     p >= share = 1 - u / v
 
-The standard error of log(u / v) is that of two independent samples, and of the mean over seeds:
+The standard error of log(u / v) is that of two independent samples. The standard error of its mean over seeds is
 
     se^2 = (1 - u) / (u * unlabeled images) + (1 - v) / (v * validation images) + variance over seeds / seeds
 
-There is a finding if the lower limit, 1 - (u / v) * exp(1.96 * se), exceeds a margin. The margin is what other
-proportions of the classes can cause. Two kinds of scores are used, the first one if it is recorded:
+There is a finding if the lower limit, 1 - (u / v) * exp(1.96 * se), exceeds a margin. The margin allows for other
+proportions of the classes in the unlabeled set. There are two kinds of scores; `reject` is used if it is recorded:
 
-    reject      the scores of the last labeling of runs with `reject.keep`; v = keep. The margin is (1 - v) / v: what
-                classes cause that are at most twice as frequent among the unlabeled images as in the validation set
-    confidence  the threshold curves of offline methods, whose labelings and evaluations are predictions of the same
-                model; the limit is the threshold that about half of the validation images reach. The first labeling is
-                used at which the model has 80 % of its best accuracy: later, it has been trained to be confident about
-                the unlabeled images. The margin is 0.15 (docs/advice.md)
+    reject      the scores of the last labeling of runs with `reject.keep`; v = keep. The margin is (1 - v) / v: the
+                largest share that results if a class is twice as frequent among the unlabeled images
+    confidence  the threshold curves of offline methods, which predict both sets of images with the same model. The
+                limit is the threshold that about half of the validation images reach. The first labeling at which the
+                model has 80 % of its best accuracy is used, because later the model has been trained to be confident
+                about the unlabeled images. The margin is 0.15 (docs/advice.md)
 
-The confidences of online methods are not used: each image was labeled at another step than the evaluation, by a model
-that was less confident.
+The confidences of online methods are not used, because they were computed at other steps than the evaluation.
 """
 
 import math
@@ -39,10 +39,10 @@ from semisup.record.curves import POOL, VALIDATION
 NAME = "images of no class in the unlabeled set"
 Z = 1.96
 MARGIN = 0.15
-"""Smallest share that the confidences must show; other proportions of the classes cause less (docs/advice.md)."""
+"""Smallest lower limit for a finding by confidences. Other proportions of the classes cause less (docs/advice.md)."""
 
 ENOUGH_ACCURACY = 0.8
-"""Part of the best validation accuracy at which the confidences of a model are used."""
+"""Confidences of a model are used from this part of the run's best validation accuracy on."""
 
 HALF = (0.4, 0.6)
 """Allowed share of the validation images that reach the threshold."""
@@ -52,7 +52,8 @@ class Reached(NamedTuple):
     """Shares of the validation and of the unlabeled images of one run whose score reaches a limit.
 
     limit: the lowest confidence; None for the scores of `reject`
-    unlabeled_images, validation_images: numbers of images of which these are shares
+    validation, unlabeled: the two shares, in [0, 1]
+    unlabeled_images, validation_images: numbers of images in both sets
     """
 
     limit: float | None
@@ -65,8 +66,8 @@ class Reached(NamedTuple):
 class OutOfClass(NamedTuple):
     """The unlabeled set seems to contain images that belong to none of the classes.
 
-    share, lowest: estimate of the share of these images, and its lower limit, in [0, 1]; the estimate itself is too low
-        if some of these images reach the limit
+    share: estimate of the share of these images, in [0, 1]; it is too low if some of these images reach the limit
+    lowest: lower limit of the estimate, in [0, 1]
     score: `reject`, or `confidence`
     mean: mean values over the seeds
     run: one of the runs
@@ -117,13 +118,13 @@ def estimate_share(values: Sequence[Reached]) -> tuple[float, float, Reached]:
 
 
 def _relative_variance(share: float, images: int) -> float:
-    """Compute the variance of the logarithm of a share of `images` images."""
+    """Compute the variance of the logarithm of a share that was measured on `images` images."""
     share = max(share, 0.5 / images)
     return (1 - share) / (share * images)
 
 
 def _first_of_each_seed(case: Case, read: Callable[[Run], Reached | None]) -> list[tuple[Run, Reached]]:
-    """Read the scores of one run of each seed: of the setting with the best validation accuracy that has scores."""
+    """For each seed, read the scores of the run with the best validation setting among the runs that have scores."""
     values: dict[tuple[int, int], tuple[Run, Reached]] = {}
     for row in case.comparison.rows:
         for run in row.runs if row.controls else ():
@@ -133,7 +134,7 @@ def _first_of_each_seed(case: Case, read: Callable[[Run], Reached | None]) -> li
 
 
 def _by_reject(run: Run) -> Reached | None:
-    """Read from the last labeling the share of rejected unlabeled images, where validation images set the limit."""
+    """Read the share of unlabeled images that the last labeling accepted; None for a run without `reject.keep`."""
     node = run.config.get("reject")
     keep = as_number(node.get("keep")) if isinstance(node, dict) else None
     rejected = run.number("pseudo/rejected")
@@ -144,7 +145,11 @@ def _by_reject(run: Run) -> Reached | None:
 
 
 def _by_confidence(run: Run) -> Reached | None:
-    """Read from what_if.csv the shares that reach a confidence, if one model predicted both sets of images."""
+    """Read from what_if.csv the shares of validation and unlabeled images that reach a confidence.
+
+    Returns:
+        None for online methods, or if the file has no suitable labeling.
+    """
     images, best = _image_counts(run), run.accuracy("validation")
     method = registry.settings_class("method", run.config["method"]["name"])
     if images is None or best is None or issubclass(method, OnlineMethod):

@@ -6,8 +6,8 @@ averaged over the seeds that have this image. For n images that all seeds share
     difference = mean of d          standard error = standard deviation of d / sqrt(n)
 
 If the seeds have different validation images, the difference is the mean over the sets of images, weighted by their
-number of seeds. There is a finding if the difference is smaller than 1.96 standard errors (Z). Then the number of
-images that would be needed for a difference of this size is n * (Z * standard error / difference)^2.
+number of seeds. There is a finding if the difference is smaller than 1.96 standard errors (Z). To detect a difference
+of this size, n * (Z * standard error / difference)^2 images would be needed.
 """
 
 import math
@@ -31,6 +31,7 @@ class PairedDifference(NamedTuple):
     """Difference between the accuracies of two settings on the same validation images, in [-1, 1].
 
     images: number of different images
+    standard_error: standard error of the difference
     """
 
     difference: float
@@ -39,7 +40,7 @@ class PairedDifference(NamedTuple):
 
     @property
     def distinguished(self) -> bool:
-        """Whether the difference is larger than chance explains."""
+        """Whether the absolute difference is larger than 1.96 standard errors."""
         return abs(self.difference) > Z * self.standard_error
 
 
@@ -47,9 +48,10 @@ class ValidationSize(NamedTuple):
     """The validation set does not distinguish the best two settings.
 
     best, second: runs of the settings with the best and the second best validation accuracy
-    gap: difference between the two
+    gap: difference between the accuracies of the two
     needed: number of validation images that would be needed; None if the two are equally accurate
-    equal, others: of `others` settings besides the best, `equal` are not distinguished from it
+    others: number of settings besides the best
+    equal: number of these settings that are not distinguished from the best
     """
 
     best: Row

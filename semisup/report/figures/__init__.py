@@ -1,8 +1,7 @@
 """Draw the charts of runs and comparisons; each module draws one chart as a matplotlib Figure.
 
-The same Figure is rendered as PNG and SVG and uploaded to W&B. This package imports matplotlib first, with the
-environment variable MPLBACKEND removed: a notebook sets it for its own kernel, and that backend may be missing in this
-process. The figures have explicit canvases, so they need no backend.
+The same Figure is rendered as PNG and SVG and uploaded to W&B. While matplotlib is imported, the environment variable
+MPLBACKEND is removed, because it can name a notebook's backend that is not installed here.
 """
 
 import os

@@ -11,7 +11,8 @@ from semisup.report.figures.style import BLUE, GRAY, ORANGE, format_axes
 def calibration_figure(finished: Finished) -> Figure:
     """Draw reliability diagrams of a run's best model, without and with temperature scaling.
 
-    The temperature minimizes the loss on the validation set. The more images a bin has, the larger is its dot.
+    The temperature is the one with the lowest loss on the validation set. The size of a dot shows the number of images
+    in its bin.
     """
     splits = finished.reliability
     figure = Figure(figsize=(5 * len(splits) + 0.5, 4.6), layout="constrained")

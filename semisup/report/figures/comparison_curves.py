@@ -1,7 +1,7 @@
 """Draw the best runs of a comparison: validation accuracy by step, and pseudo-accuracy against coverage.
 
-Each row of the comparison is represented by its best run. The rows with the best validation accuracy have colored
-curves with names, the next rows have faint curves, and the remaining rows are not drawn. Each curve links to its run.
+Each setting is represented by its best run. The best settings have colored curves with names, the next ones have faint
+curves, and the remaining ones are not drawn. Each curve links to its run.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ EARLY = 8  # accuracies of the first 1 / EARLY of the steps may lie below the ax
 
 @dataclass(frozen=True)
 class TrainingCurve:
-    """Training curve of the best run of one row of a comparison.
+    """Training curve of the best run of one setting.
 
     color: None is drawn faint
     href: relative URL of the run
@@ -37,7 +37,11 @@ class TrainingCurve:
 
 
 def training_curves(comparison: Comparison, link: Callable[[Path], str]) -> list[TrainingCurve]:
-    """Read the training curves of the best rows of a comparison: one run for each row, at most MAX_CURVES rows."""
+    """Read the training curves of the best settings of a comparison: one run for each of at most MAX_CURVES settings.
+
+    Args:
+        link: function that returns the relative URL of a run directory.
+    """
     curves = []
     for number, row in enumerate(_first_rows(comparison)):
         color = COLORS[number] if number < len(COLORS) else None
@@ -47,7 +51,7 @@ def training_curves(comparison: Comparison, link: Callable[[Path], str]) -> list
 
 
 def control_history(best: Row) -> History | None:
-    """Read the training curve of the control of the best row; None if the control is not finished."""
+    """Read the training curve of the control of the best setting; None if the control is not finished."""
     for run, pair in zip(best.runs, best.controls, strict=False):
         if run is best.best_run and (control := pair.finished):
             return history(control.folder)
@@ -55,7 +59,7 @@ def control_history(best: Row) -> History | None:
 
 
 def accuracy_figure(curves: list[TrainingCurve], control: History | None) -> Figure | None:
-    """Draw validation accuracy by step; the control of the best row is dashed.
+    """Draw validation accuracy by step; the control of the best setting is dashed.
 
     Returns:
         None if no accuracy is recorded.
@@ -107,10 +111,9 @@ def coverage_figure(curves: list[TrainingCurve]) -> Figure | None:
 
 
 def _first_rows(comparison: Comparison) -> list[Row]:
-    """Choose the rows of the comparison to draw, with the best row first.
+    """Choose the settings to draw, the best one of the comparison first.
 
-    The best row is not always the first row of the comparison: a labels-only row can have a higher accuracy, but is
-    the best row only if no row uses unlabeled images.
+    A labels-only setting can have a higher accuracy than the best one, because the best one uses unlabeled images.
     """
     best = comparison.best
     rest = [row for row in comparison.rows if row is not best]
@@ -132,7 +135,7 @@ def _draw(axes: Axes, curve: TrainingCurve, x: Any, y: Any, **options: Any) -> N
 
 
 def _line_style(curve: TrainingCurve) -> dict[str, Any]:
-    """Choose the color and the line style of a curve; curves also differ without color."""
+    """Choose the color and the line style of a curve: solid in the first three colors, else dash-dotted."""
     return {"color": curve.color, "linewidth": 1.6, "linestyle": "-" if curve.color in COLORS[:3] else "-."}
 
 

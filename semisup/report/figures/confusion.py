@@ -9,7 +9,10 @@ MAX_CLASSES_WITH_COUNTS = 20
 
 
 def confusion_figure(counts: list[list[int]], classes: tuple[str, ...]) -> Figure:
-    """Draw a confusion matrix: rows are true classes, columns predicted classes, colors the share of the row."""
+    """Draw a confusion matrix: rows are true classes, columns are predicted classes.
+
+    The color of a cell is its share of the images in the row.
+    """
     matrix = numpy.array(counts)
     side = min(3 + 0.35 * len(classes), 14)
     figure = Figure(figsize=(side, side), layout="constrained")

@@ -1,6 +1,6 @@
-"""Draw the chart of a comparison: two heat maps, accuracy and gain over the control, by threshold and strength.
+"""Draw the chart of a comparison: two heat maps, accuracy and gain over the control.
 
-If the rows do not form a grid, they are drawn one below the other. The color maps are readable without color vision
+If the settings do not form a grid, they are drawn one below the other. The color maps are readable without color vision
 (cividis; brown to violet, white at 0), and every cell shows its number.
 """
 

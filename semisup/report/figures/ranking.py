@@ -25,7 +25,7 @@ WIDTH_INCHES = 14
 def ranking_figure(comparison: Comparison) -> Figure:
     """Draw the accuracies and gains of at most MAX_ROWS settings, the best validation accuracy at the top.
 
-    If only one setting differs, the rows are in the order of its values.
+    If the settings differ in one key only, they are in the order of its values.
     """
     figure = Figure(layout="constrained")
     rows = comparison.rows[:MAX_ROWS]

@@ -23,9 +23,9 @@ from semisup.report.figures.training import MAX_MARKS, Rows, points
 def rounds_figure(rounds: list[Round], rows: Rows) -> Figure | None:
     """Draw the number, coverage and accuracy of the selected pseudo-labels in each round; None without rounds.
 
-    The upper panel shows how many selected images kept their class, changed their class, or are new; bars below zero
-    show how many images are no longer selected. The lower panel shows coverage, threshold and, if true classes are
-    known, pseudo-accuracy.
+    The bars of the upper panel show how many selected images kept their class, changed their class, or are new. Bars
+    below zero show how many images are no longer selected. The lower panel shows coverage, threshold and, if true
+    classes are known, pseudo-accuracy.
     """
     if not rounds:
         return None

@@ -28,7 +28,7 @@ FONTS = (
     *("WenQuanYi Micro Hei", "Droid Sans Fallback", "Hiragino Sans GB", "PingFang SC", "Microsoft YaHei"),
     *("Malgun Gothic", "Noto Sans Arabic", "Noto Sans Devanagari", "Noto Sans Thai", "Arial Unicode MS"),
 )
-"""Fonts for names in any script: a letter is drawn with the first installed font that has it."""
+"""Fonts for names in any script. A letter is drawn with the first of them that is installed and has the letter."""
 
 STYLE: Any = {
     "text.usetex": False,
@@ -36,15 +36,15 @@ STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "semisup",
 }
-"""matplotlib settings of all figures. Names are never parsed as formulas: `$1_to_$5` is drawn as it is."""
+"""matplotlib settings of all figures. Names are not parsed as formulas: `$1_to_$5` is drawn as it is."""
 TRANSPARENT: Any = {"figure.facecolor": "none", "axes.facecolor": "none", "savefig.facecolor": "none"}
 
 
 @contextmanager
 def figure_style(*, transparent: bool = False) -> Iterator[None]:
-    """Within this context, use matplotlib's defaults and STYLE instead of the user's settings.
+    """Return a context with matplotlib's defaults and STYLE instead of the user's settings.
 
-    Figures are drawn and rendered within the context.
+    Figures must be drawn and rendered in this context.
 
     Args:
         transparent: whether figures have no background, for an SVG inside a page.
@@ -59,16 +59,16 @@ def figure_style(*, transparent: bool = False) -> Iterator[None]:
 
 @cache
 def installed_fonts() -> dict[str, FT2Font]:
-    """Load the installed fonts of FONTS, by name; DejaVu Sans comes with matplotlib."""
+    """Load the fonts in FONTS that are installed, by name. DejaVu Sans comes with matplotlib."""
     installed = {entry.name: entry.fname for entry in fontManager.ttflist if entry.style == "normal"}
     return {name: get_font(installed[name]) for name in FONTS if name in installed}
 
 
 def class_labels(classes: Sequence[str], max_letters: int) -> tuple[list[str], str]:
-    """Shorten the names of classes for a plot, and number the names that no installed font can draw.
+    """Shorten the names of classes for a plot. A name that no installed font can draw is replaced by a number.
 
     Returns:
-        One label for each class, and a note about the numbers; "" if there are none.
+        One label for each class, and a note about the numbers; the note is "" if there are none.
     """
     names = [escape(name)[:max_letters] for name in classes]
     fonts = installed_fonts().values()

@@ -1,7 +1,7 @@
 """Render a matplotlib figure as an SVG element that uses the colors of the HTML page around it.
 
-The colors of THEME become CSS variables, so that the figure is legible on a light, dark or printed page. Text remains
-text. matplotlib escapes names, and the result contains nothing that a browser would load or run.
+The colors of THEME become CSS variables, so that the figure is legible on a light, dark or printed page. The SVG has
+text, not paths of letters. It contains no script and no links to other files.
 """
 
 import io

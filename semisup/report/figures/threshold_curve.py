@@ -24,10 +24,11 @@ def threshold_figure(
 ) -> Figure | None:
     """Draw accuracy and coverage of the pseudo-labels that each threshold would select; None without data.
 
-    The blue dashed lines show the validation set. The orange lines show the unlabeled set; their accuracy is drawn if
-    true classes are known. The last labeling has strong lines, earlier labelings have faint lines. Dotted lines show
-    the selected model on the validation set, if this is not the model of the last labeling. A vertical line marks the
-    threshold of the last labeling, or `tau` if there was no labeling.
+    - Blue dashed lines: the validation set.
+    - Orange lines: the unlabeled set; the accuracy is drawn if true classes are known. Lines of earlier labelings are
+      faint.
+    - Dotted lines: the selected model on the validation set, if it is not the model of the last labeling.
+    - Vertical line: the threshold of the last labeling, or `tau` if there was no labeling.
     """
     if not any(curve.coverage for curve in curves):
         return None
@@ -82,7 +83,7 @@ def _draw(accuracy: Axes, coverage: Axes, curve: SplitCurve, label: str, **optio
 def _draw_threshold(axes: Axes, applied: Mapping[str, Any], tau: float | None) -> None:
     """Mark the threshold of the last labeling in a chart.
 
-    If classes have different thresholds, draw a band.
+    If classes have different thresholds, a band marks their range.
     """
     low, high = (as_number(applied.get(f"pseudo/threshold_{end}")) for end in ("min", "max"))
     if low is not None and high is not None:
@@ -112,9 +113,7 @@ def _scale_thresholds(axes: Axes) -> None:
 
 
 def _lowest_thresholds(summary: Mapping[str, Any]) -> str:
-    """Describe the lowest thresholds that reach an accuracy of 90, 95 and 99 % on the validation set.
-
-    The predictions are those of the selected model.
+    """Describe the lowest thresholds at which the selected model is 90, 95 and 99 % correct on the validation set.
 
     Returns:
         "" if the thresholds are not recorded.

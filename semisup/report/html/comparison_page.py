@@ -34,8 +34,8 @@ def comparison_page(parts: list[tuple[Comparison, str]], beside: Path) -> bytes:
     """Render the HTML page of a comparison; equal runs give equal bytes.
 
     Args:
-        beside: the folder into which the page will be written; its links are relative to this folder.
         parts: the comparison of each data set and its summary text.
+        beside: the folder into which the page will be written; its links are relative to this folder.
     """
     link: Link = lambda folder: run_url(folder, beside)  # noqa: E731
     rendered = [

@@ -1,7 +1,7 @@
 """Render an HTML page as one self-contained file that opens without a server or network connection.
 
-Figures, thumbnails, style and script are inside the page. The page's content security policy forbids files from other
-addresses and all scripts except its own, and Jinja escapes every name.
+Figures, thumbnails, style and script are inside the page. A content security policy forbids all other files and
+scripts, and Jinja escapes every name.
 """
 
 import base64
@@ -30,6 +30,6 @@ def render_page(template: str, **content: object) -> bytes:
 
 
 def chart_section(id_: str, title: str, figure: "Figure | None", caption: str) -> dict[str, Any]:
-    """Create a page section with a figure and its caption; without a figure, it has only the caption."""
+    """Create a page section with a figure and its caption. Without a figure, the section has only the caption."""
     svg = Markup(render_svg(figure, f"{id_}-", f"{title}. {caption}")) if figure is not None else None
     return {"id": id_, "title": title, "svg": svg, "caption": caption}

@@ -39,7 +39,7 @@ FILES = (
 
 
 def run_page(run: Run) -> bytes:
-    """Render the HTML page of a run, to be written into the run's folder; equal runs give equal bytes."""
+    """Render the HTML page of a run; equal runs give equal bytes. Links are relative to the run directory."""
     rows = list(read_metric_rows(run.folder))
     labels = read_label_history(run.folder, SHOWN)
     charts = _charts(run, rows, labels)
@@ -103,7 +103,7 @@ def _sentence(run: Run) -> str:
 
 
 def _control(run: Run) -> Run | None:
-    """Read the control of a run, which is in the same parent folder; None unless the control is finished."""
+    """Read the control of a run from the same parent folder; None unless the control is finished."""
     if not run.control_id or "/" in run.control_id or not is_run(run.folder.resolve().parent / run.control_id):
         return None
     control = read_run(run.folder.resolve().parent / run.control_id)
@@ -220,7 +220,7 @@ def _classes_table(folder: Path) -> Table | None:
 def _selected_by_class(rounds: list[Round]) -> dict[str, Any] | None:
     """Create the table of the number of selected pseudo-labels by class and round.
 
-    Each cell is shaded by its share of the largest count of the class.
+    The shade of a cell is its count divided by the largest count of the class.
     """
     names = sorted({name for each in rounds for name in each.selected_by_class})
     if not names:

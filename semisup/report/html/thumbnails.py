@@ -16,10 +16,11 @@ PIXELATED = 32  # images up to this side stay lossless, and are drawn pixelated
 
 @dataclass(frozen=True)
 class ConfidentErrors:
-    """The most confident errors of a run, with thumbnails as data URIs (None for a missing thumbnail).
+    """The most confident errors of a run's best model on the validation images.
 
+    shown: prediction and thumbnail of each error, as a data URI; None for a missing thumbnail
+    count: number of all errors
     judged: number of images whose true class is known
-    count: number of incorrect predictions among them
     message: why errors or thumbnails are missing; "" if nothing is missing
     """
 
@@ -30,7 +31,10 @@ class ConfidentErrors:
 
 
 def most_confident_errors(run: Run) -> ConfidentErrors:
-    """Read a run's most confident validation errors. Raises no error: the result has a message instead."""
+    """Read the most confident validation errors of a run.
+
+    If they cannot be read, no error is raised, and the result has a message.
+    """
     predictions = read_predictions(run.folder, "validation")
     if predictions is None:
         return ConfidentErrors([], 0, 0, "The run has no predictions.csv; earlier versions of semisup wrote none.")
@@ -47,10 +51,10 @@ def most_confident_errors(run: Run) -> ConfidentErrors:
 
 
 def thumbnails(run: Run, split: str, paths: list[str]) -> tuple[dict[str, str], str]:
-    """Read thumbnails of a run's images. Raises no error: the result has the reason for missing ones.
+    """Read thumbnails of a run's images. If an image cannot be read, no error is raised.
 
     Returns:
-        path -> data URI, and the reason why thumbnails are missing ("" if none is missing).
+        Path -> data URI, and the reason why thumbnails are missing ("" if none is missing).
     """
     try:
         images = _read_images(run, split, paths) if paths else {}
