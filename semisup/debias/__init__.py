@@ -1,7 +1,8 @@
 """Debiasing: corrections of the logits from which pseudo-labels are computed.
 
-A model that prefers some classes selects more pseudo-labels of these classes, and learns from them to prefer them even
-more. Debiasing is pure functions: what it learns is a `StateDict`, which it returns and never changes in place.
+A model that prefers some classes selects more pseudo-labels of these classes. By training on these pseudo-labels, it
+prefers the classes even more. The functions here are pure: they return a new memory (a `StateDict`) and never change
+the old one.
 """
 
 from typing import Protocol
@@ -21,7 +22,7 @@ class Debias(Protocol):
 
     @property
     def changes_loss(self) -> bool:
-        """Whether `margin` is added to the logits in the loss on pseudo-labels, which must then be a cross-entropy."""
+        """Whether `margin` is added to the logits in the loss on pseudo-labels; the loss must be a cross-entropy."""
         ...
 
     def init(self, num_classes: int) -> StateDict:
@@ -29,18 +30,18 @@ class Debias(Protocol):
         ...
 
     def observe(self, logits: Tensor, memory: StateDict, *, whole: bool) -> StateDict:
-        """Update the memory with predictions for unlabeled images.
+        """Update the memory with predictions for U unlabeled images.
 
         Args:
-            logits: (U, K) float, not corrected.
-            whole: whether these are all images of the unlabeled set (offline methods), not a batch.
+            logits: (U, K) float, without correction.
+            whole: True if these are all images of the unlabeled set (offline methods); False for a batch.
         """
         ...
 
     def shift(self, memory: StateDict) -> Tensor | None:
-        """Compute the shift of the logits from which pseudo-labels are computed, (K,) float; None = no shift."""
+        """Return the values (K,) to add to the logits from which pseudo-labels are computed; None = add nothing."""
         ...
 
     def margin(self, memory: StateDict) -> Tensor | None:
-        """Compute the shift of the logits in the loss on pseudo-labels, (K,) float; None = no shift."""
+        """Return the values (K,) to add to the logits in the loss on pseudo-labels; None = add nothing."""
         ...

@@ -4,17 +4,18 @@
     labels   softmax(z_i - strength * log p_hat) in place of softmax(z_i)                        (U, K)
     loss     CE(z'_i + strength * log p_hat, target_i) in place of CE(z'_i, target_i), with `margin`
 
-z_i are the logits of the view that is labeled, z'_i those of the view that is trained. Confidence, threshold policy and
-log use the corrected predictions. At each step, the labels use p_hat before its update by this step, and the loss uses
-p_hat after it, as in the authors' code. p_hat is not corrected itself, and includes images that are not selected.
+m is the setting `momentum`. z_i are the logits of the view from which the pseudo-label is computed. z'_i are the logits
+of the view on which the model is trained. Confidence, threshold policy and log use the corrected predictions. p_hat is
+the mean of the uncorrected predictions for all unlabeled images, selected or not. At each step, pseudo-labels are
+computed with p_hat before its update, and the loss with p_hat after its update, as in the authors' code.
 
     online     m = 0.999 has a time constant of 1,000 steps; use 0.99 for short runs
-    offline    p_hat is the mean prediction for the whole unlabeled set (m = 0), computed before the labels; the steps
-               until the next labeling use it in the loss
+    offline    p_hat is the mean prediction for the whole unlabeled set (m = 0). It is computed at each labeling, before
+               the pseudo-labels. The loss uses it until the next labeling
 
-Assumption: the classes are about equally frequent in the unlabeled set, so that a mean prediction that is not uniform
-is a bias of the model. If some classes really are frequent there, their correct labels are made less likely; use a
-smaller strength.
+Assumption: the classes are about equally frequent in the unlabeled set. Then a mean prediction that is not uniform is a
+bias of the model. If some classes are in fact more frequent, their correct labels become less likely; use a smaller
+`strength`.
 
 Agreement with the authors' code (frank-xwang/debiased-pseudo-labeling, `causal_inference`, `update_qhat` and the margin
 of `main_DebiasPL.py`): see docs/long_tail.md.
@@ -34,7 +35,7 @@ SMALLEST_SHARE = 1e-8
 
 @dataclass(frozen=True)
 class DebiasPL:
-    """Settings of DebiasPL; m is `momentum`. Keys: `conf/debias/debiaspl.yaml`."""
+    """Settings of DebiasPL. Keys: `conf/debias/debiaspl.yaml`."""
 
     strength: float
     momentum: float

@@ -1,10 +1,9 @@
 """Losses: variants of the cross-entropy that treat frequent and rare classes differently.
 
-A loss adds a shift (K,) to the logits before the cross-entropy, or multiplies the cross-entropy by a weight (K,) of the
-class. Both depend on the number of labeled images of each class. The labeled loss of every method uses them, and so
-does the control of a run. A loss can also shift the logits in the cross-entropy on pseudo-labels.
-
-Losses are pure functions: what a loss learns is a `StateDict`, which it returns and never changes in place.
+A loss adds a value for each class to the logits, or multiplies the cross-entropy of an image by the weight of its
+class. These values and weights depend on the number of labeled images of each class. Every method uses them for labeled
+images. A loss can also add values to the logits in the cross-entropy on pseudo-labels. The functions here are pure:
+they return a new memory (a `StateDict`) and never change the old one.
 """
 
 from collections.abc import Mapping
@@ -20,13 +19,18 @@ from semisup.core.types import PolicyOutput, StateDict
 class Loss(Protocol):
     """Interface of the settings of a loss.
 
-    without_unlabeled: settings that have no effect without unlabeled images -> value that the control has for them
+    without_unlabeled: key of a setting that has no effect without unlabeled images -> its value in the control (the
+        same run without unlabeled images)
     """
 
     without_unlabeled: ClassVar[Mapping[str, object]]
 
     def labeled(self, counts: Tensor) -> ClassTerms:
-        """Compute the shift and the weight of each class from its number of labeled images, (K,) float."""
+        """Compute the value to add to the logit of each class, and the weight of each class.
+
+        Args:
+            counts: (K,) float, number of labeled images of each class.
+        """
         ...
 
 
@@ -47,12 +51,13 @@ class PseudoLabelLoss(Protocol):
         """Update the memory after a selection of pseudo-labels.
 
         Args:
-            whole: whether the selection is of the whole unlabeled set (offline methods), not of a batch.
+            selection: output of the threshold policy.
+            whole: True if the selection is from the whole unlabeled set (offline methods); False for a batch.
         """
         ...
 
     def unlabeled_shift(self, counts: Tensor, memory: StateDict) -> Tensor:
-        """Compute the shift of the logits in the cross-entropy on pseudo-labels, (K,) float.
+        """Compute the values (K,) to add to the logits in the cross-entropy on pseudo-labels.
 
         Args:
             counts: (K,) float, number of labeled images of each class.

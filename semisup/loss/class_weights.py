@@ -1,19 +1,19 @@
-"""Class weights: rare classes count more, by the effective number of samples (arXiv 1901.05555).
+"""Class weights: larger weights for rare classes, by the effective number of samples (arXiv 1901.05555).
 
     E_k    = (1 - beta^n_k) / (1 - beta)                            effective number; n_k labeled images of class k
     w_k    = c / E_k, with c so that sum_k n_k * w_k = sum_k n_k    (K,)
     loss   = mean_i w_(y_i) * CE(z_i, y_i)                          labeled images only
 
-beta = 0 gives equal weights, because then E_k = 1. beta = 1 is the limit E_k = n_k: the weights are inverse to the
-frequency of the class. With n_k < 1 / (1 - beta), E_k is close to n_k; so with few labels, 0.999 already is almost the
-inverse frequency. A class without labels counts as one with a single label.
+With beta = 0, E_k = 1 and all weights are equal. With beta = 1, E_k = n_k and the weights are proportional to 1 / n_k.
+With few labels (n_k < 1 / (1 - beta)), E_k is close to n_k: beta = 0.999 then gives nearly the weights of beta = 1. For
+a class without labels, n_k = 1 is used.
 
 The authors' code scales the weights to sum_k w_k = K. Here the mean weight of a labeled image is 1, so that
-`method.lambda_unlabeled` has the same meaning as without weights; the ratios of the weights are the same. The loss on
-pseudo-labels is unchanged, as in the paper. For a soft target q (mixmatch), the loss is -sum_k w_k * q_k * log p_k.
+`method.lambda_unlabeled` has the same meaning as without weights. The loss on pseudo-labels is unchanged, as in the
+paper. For a soft target q (mixmatch), the loss is -sum_k w_k * q_k * log p_k.
 
-Assumption: at test time, all classes are equally important (train.select_by=balanced_accuracy selects accordingly).
-Nothing is assumed of the unlabeled set.
+Assumption: at test time, all classes are equally important; use train.select_by=balanced_accuracy. Nothing is assumed
+about the unlabeled set.
 """
 
 from collections.abc import Mapping

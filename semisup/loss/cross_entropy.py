@@ -1,4 +1,4 @@
-"""The mean cross-entropy with equal weights of all images, which all published methods use."""
+"""The mean cross-entropy, with equal weights for all images."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

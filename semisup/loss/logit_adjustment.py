@@ -2,21 +2,19 @@
 
     labeled      CE(z_i + scale * log pi, y_i),   pi_k = n_k / sum_j n_j, n_k labeled images of class k       (K,)
     unlabeled    CE(z_i + scale * log pi', target_i), with pi' by the setting `unlabeled`:
-                   none      pi' is left out, as in the paper, which has no unlabeled images
+                   none      no adjustment, as in the paper, which has no unlabeled images
                    labels    pi' = pi
-                   estimate  pi' = m * pi' + (1 - m) * (shares of the selected pseudo-labels of the step, by weight);
-                             starts at 1 / K. With offline methods, pi' is the exact shares in the present
-                             pseudo-labeled set (m = 0).
+                   estimate  pi' = m * pi' + (1 - m) * (share of each class in the weights of the step's pseudo-labels);
+                             starts at 1 / K; m is the setting `momentum`. With offline methods, pi' is the share of
+                             each class in the present pseudo-labeled set (m = 0).
 
-The model predicts by argmax z_i, without adjustment: with scale = 1 this minimizes the balanced error. A class without
-labels counts as one with a single label, and pi' is at least 1e-6, so that no loss is infinite. Pseudo-labels come from
-z_i without adjustment too, so they are less often of the frequent classes than those of a model that was trained by
-plain cross-entropy.
+The model predicts by argmax z_i, without adjustment. With scale = 1, this minimizes the balanced error. Pseudo-labels
+are also computed from z_i, so they have fewer frequent classes than those of a model trained by plain cross-entropy.
+For a class without labels, n_k = 1 is used, and pi' is at least 1e-6, so that no loss is infinite.
 
-Assumption: at test time, all classes are equally important, and the labels differ from that only in the frequency of
-the classes. `labels` assumes that the unlabeled set has the class frequencies of the labels. `estimate` assumes that
-the shares of the classes among the pseudo-labels are those of the unlabeled set; it corrects the loss for them, but
-cannot tell a frequent class from one that the model prefers.
+Assumptions: at test time, all classes are equally important. `labels` assumes that the unlabeled set has the class
+frequencies of the labels. `estimate` assumes that the class frequencies of the pseudo-labels are those of the unlabeled
+set; it cannot distinguish a class that is frequent from one that the model prefers.
 
 Methods whose unlabeled loss compares probabilities (mixmatch, mean_teacher) accept only unlabeled=none.
 """
@@ -38,7 +36,10 @@ SMALLEST_SHARE = 1e-6
 
 @dataclass(frozen=True)
 class LogitAdjustment:
-    """Settings of logit adjustment; m is `momentum`. Keys: `conf/loss/logit_adjustment.yaml`."""
+    """Settings of logit adjustment; `momentum` is the m in the formula at the top of this module.
+
+    Keys: `conf/loss/logit_adjustment.yaml`.
+    """
 
     scale: float
     unlabeled: str
@@ -59,7 +60,7 @@ class LogitAdjustment:
         return ClassTerms(shift=self._shift(counts.float().clamp(min=1)))
 
     def init(self, num_classes: int) -> StateDict:
-        """Build the initial memory: `shares`, (K,) float32, the running shares of the pseudo-labels (`estimate`)."""
+        """Build the initial memory: `shares`, (K,) float32, the pi' of unlabeled=estimate; otherwise {}."""
         return {"shares": torch.full((num_classes,), 1 / num_classes)} if self.unlabeled == "estimate" else {}
 
     def observe(self, selection: PolicyOutput, memory: StateDict, *, whole: bool) -> StateDict:

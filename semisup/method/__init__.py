@@ -1,8 +1,7 @@
 """Methods of semi-supervised training: how pseudo-labels are computed and used.
 
-A method is a frozen dataclass of settings with functions. What it learns is a `StateDict`, which its functions take and
-return. The training loop owns the model, the optimizer and the step counter. A method defines the number of steps of an
-epoch, the loss of a step, and what happens after an evaluation.
+A method is a frozen dataclass with settings. Its functions define the number of steps of an epoch, the loss of a step,
+and the labeling of the unlabeled set. They take and return the method's memory, a `StateDict`.
 """
 
 from semisup.method._diagnostics import pool_labeled_event

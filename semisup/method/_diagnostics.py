@@ -20,16 +20,16 @@ def pool_labeled_event(
 ) -> PoolLabeled:
     """Build the event that reports one labeling of the unlabeled set.
 
-    The true classes (`training.hidden_targets`) are used only for `pseudo/accuracy`, for the counts `known` and `right`
-    of each class, for the accuracy of the threshold curve, and for `pseudo/other` and `pseudo/reject_auroc`. An image
-    of none of the classes has the true class K: its pseudo-label counts as incorrect.
+    The metrics of correctness use the true classes (`training.hidden_targets`). An image that belongs to none of the
+    classes has the true class K, so its pseudo-label is incorrect.
 
     Args:
+        position: position of the labeling in the training.
         round_: number of this labeling in the run, from 1.
-        labels: pseudo-labels of N images; `confidence` and `targets` (N,) are read, `probabilities` are not. A target
-            of -1 means that the image was not labeled this time; it is left out of every number.
-        selection: the policy's output for the same N images; `threshold` is (K,).
-        rejected: the scores that rejected images; None with `reject=none`.
+        labels: confidence (N,) and target (N,) of each pseudo-label. Images with the target -1 are ignored, because
+            they were not labeled this time. `probabilities` is not used.
+        selection: the policy's output for the same N images.
+        rejected: the scores by which images are rejected; None with `reject=none`.
     """
     labels = PseudoLabels(*(values.cpu() for values in labels))
     selection = PolicyOutput(*(values.cpu() for values in selection))

@@ -1,7 +1,6 @@
 """Apply the options `loss` and `debias` to the losses and pseudo-labels of a training step.
 
-In the method's memory, the names of their tensors start with `loss/` and `debias/`. With loss=cross_entropy and
-debias=none there are no such tensors.
+In the method's memory, the tensors of these options have names that start with `loss/` and `debias/`.
 """
 
 from torch import Tensor
@@ -21,7 +20,12 @@ def initial_loss_memory(training: TrainingContext) -> StateDict:
 
 
 def labeled_cross_entropy(training: TrainingContext, logits: Tensor, targets: Tensor) -> Tensor:
-    """Compute the mean loss of labeled images, (); targets are (n,) classes or (n, K) probabilities."""
+    """Compute the mean loss of labeled images, () float.
+
+    Args:
+        logits: (n, K).
+        targets: (n,) classes or (n, K) probabilities.
+    """
     return mean_cross_entropy(logits, targets, training.labeled_terms)
 
 
@@ -33,10 +37,12 @@ def labeled_cross_entropies(training: TrainingContext, logits: Tensor, targets: 
 def pseudo_label_cross_entropy(
     training: TrainingContext, memory: StateDict, logits: Tensor, targets: Tensor, weight: Tensor, count: int
 ) -> Tensor:
-    """Compute `weighted_cross_entropy` of pseudo-labels, with the shifts of loss and debiasing added to the logits.
+    """Compute the weighted cross-entropy of pseudo-labels, as adjusted by the options `loss` and `debias`.
 
     Args:
-        memory: memory after the selection of these pseudo-labels.
+        memory: the method's memory after the selection of these pseudo-labels.
+        logits: (n, K), to which the values of both options are added first.
+        targets, weight, count: as in `weighted_cross_entropy`.
     """
     if changes_unlabeled(training.loss):
         logits = logits + training.loss.unlabeled_shift(training.labeled_counts, _part(LOSS, memory))
@@ -48,11 +54,16 @@ def pseudo_label_cross_entropy(
 def debias_logits(
     training: TrainingContext, memory: StateDict, logits: Tensor, *, whole: bool = False
 ) -> tuple[Tensor, StateDict]:
-    """Correct the logits of unlabeled images from which pseudo-labels are computed, and update the correction.
+    """Apply the option `debias` to the logits from which pseudo-labels are computed, and update its memory.
 
     Args:
-        logits: (U, K), calibrated, without gradient.
-        whole: whether these are all images of the unlabeled set. Then the correction is updated first.
+        memory: the method's memory.
+        logits: (U, K) calibrated logits of unlabeled images, without gradient.
+        whole: whether these are all images of the unlabeled set. If so, the memory is updated before the correction,
+            otherwise after it.
+
+    Returns:
+        The corrected logits, and the updated memory.
     """
     debias = training.debias
     if not debias.corrects:
@@ -64,14 +75,18 @@ def debias_logits(
 
 
 def debias_shift(training: TrainingContext, memory: StateDict) -> Tensor | None:
-    """Compute the present shift of the logits of pseudo-labels, (K,); None = no shift."""
+    """Return the values (K,) that debiasing adds to the logits for pseudo-labels; None = it adds nothing."""
     return training.debias.shift(_part(DEBIAS, memory))
 
 
 def observe_selection(
     training: TrainingContext, memory: StateDict, selection: PolicyOutput, *, whole: bool = False
 ) -> StateDict:
-    """Update the memory of the option `loss` after a selection of pseudo-labels."""
+    """Update the memory of the option `loss` after a selection of pseudo-labels.
+
+    Args:
+        whole: True if the selection is from the whole unlabeled set; False for a batch.
+    """
     if not changes_unlabeled(training.loss):
         return memory
     return memory | _prefixed(LOSS, training.loss.observe(selection, _part(LOSS, memory), whole=whole))

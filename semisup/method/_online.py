@@ -1,8 +1,7 @@
-"""Base class of online methods: unlabeled batches, threshold policy, forward passes and metrics.
+"""Base class of online methods, which compute pseudo-labels for a batch at every step.
 
-Without unlabeled images, or with lambda_unlabeled=0, a step computes only `labeled_loss`: everything that the method
-does with labeled images. Then no unlabeled image is processed. The control of a run, its reference run without
-unlabeled images, is the same run with lambda_unlabeled=0.
+With lambda_unlabeled=0, or without unlabeled images, a step computes only `labeled_loss`. The control of a run is the
+same run with lambda_unlabeled=0.
 """
 
 from abc import abstractmethod
@@ -30,10 +29,14 @@ from semisup.threshold import has_own_loss, starts_with_labels
 
 @dataclass(frozen=True)
 class OnlineMethod:
-    """Base class with the settings and steps that all online methods share.
+    """Base class with the settings and functions that all online methods share.
 
-    The unlabeled set has N + L images: the N unlabeled images, followed by the L labeled ones. The weight of the
-    unlabeled loss rises with r(t) = min(1, t / (ramp * T)) at step t of T.
+    Unlabeled batches are drawn from N + L images: the N unlabeled images, followed by the L labeled ones.
+
+    lambda_unlabeled: weight of the unlabeled loss, at least 0
+    ratio: number of unlabeled images in a step for each labeled image, at least 1
+    ramp: fraction of the training over which the weight of the unlabeled loss increases, in [0, 1]: at step t of T, the
+        weight is lambda_unlabeled * min(1, t / (ramp * T))
     """
 
     lambda_unlabeled: float
@@ -69,10 +72,7 @@ class OnlineMethod:
         return self.semi_supervised_loss(training, memory, position)
 
     def labeled_loss(self, training: TrainingContext, position: Position) -> StepLoss:
-        """Compute the loss of a training step on labeled images only.
-
-        The loss is the mean loss of weak views, unless a method overrides this function.
-        """
+        """Compute the loss of a training step on labeled images only: here, the mean loss of their weak views."""
         return labeled_step_loss(training, position, training.weak)
 
     @abstractmethod
@@ -91,7 +91,7 @@ class OnlineMethod:
     ) -> StepLoss:
         """Add the unlabeled loss of a training step to its labeled loss.
 
-        If the policy has its own loss term, the term is a part of the unlabeled loss.
+        If the threshold policy has a loss term of its own, the term is first added to the unlabeled loss.
         """
         loss = unlabeled.loss
         if has_own_loss(training.policy):
@@ -100,7 +100,7 @@ class OnlineMethod:
         return StepLoss(labeled.total + factor * loss, labeled.sums + unlabeled_sums(loss, unlabeled.images))
 
     def ramp_factor(self, progress: float) -> float:
-        """Return the ramp-up factor r(t) of the unlabeled loss, in [0, 1]; without a ramp (`ramp` = 0) it is 1."""
+        """Return the factor of lambda_unlabeled at this progress of the training, in [0, 1]; 1 if `ramp` is 0."""
         return min(1.0, progress / self.ramp) if self.ramp > 0 else 1.0
 
     def needs_evaluation(self, epoch: int) -> bool:
@@ -115,10 +115,7 @@ class OnlineMethod:
     def report(
         self, training: TrainingContext, memory: StateDict, position: Position
     ) -> Generator[Event, None, StateDict]:
-        """Yield the event that reports the pseudo-labels that were assigned since the previous report.
-
-        The event contains the last pseudo-label of each unlabeled image that was labeled since then.
-        """
+        """Yield an event with the latest pseudo-label of each image that was labeled since the previous report."""
         size = len(training.unlabeled)
         names = ("targets", "predicted", "confidence", "weight")
         targets, predicted, confidence, weight = (memory[f"last/{name}"][:size] for name in names)
@@ -132,11 +129,11 @@ class OnlineMethod:
 
 
 class UnlabeledLoss(NamedTuple):
-    """Unlabeled loss of a training step, with the logits and weights of its V unlabeled images.
+    """Unlabeled loss of a training step.
 
     loss: (), mean over all unlabeled images of the step
-    logits: (V, K) with gradient
-    weight: (V,)
+    logits: (V, K) logits in the loss, with gradient, of V images (or mixed images)
+    weight: (V,), weights of these images
     images: number of all unlabeled images of the step, selected or not
     """
 
@@ -147,12 +144,12 @@ class UnlabeledLoss(NamedTuple):
 
 
 def empty_label_memory(size: int, num_classes: int, device: torch.device | None = None) -> StateDict:
-    """Create the memory in which an online method stores the last pseudo-label of each image.
+    """Create the memory in which an online method stores the latest pseudo-label of each image.
 
     Returns:
         last/targets: (size,) int64, the pseudo-label; -1 = none.
-        last/predicted: (size,) int64, the most probable class; -1 = none. It differs from the pseudo-label if the
-            policy aligns distributions.
+        last/predicted: (size,) int64, the most probable class; -1 = none. It can differ from the pseudo-label if the
+            threshold policy aligns distributions.
         last/confidence, last/weight: (size,) float32.
         last/threshold: (K,) float32.
     """
@@ -180,8 +177,8 @@ class Batch:
 def unlabeled_batch(training: TrainingContext, position: Position, ratio: int) -> Batch:
     """Load the unlabeled images of a training step.
 
-    U = ratio * batch_size images are drawn from the N unlabeled and the L labeled ones. In the batch, the labeled ones
-    come last.
+    The batch has U = ratio * batch_size images, drawn from the N unlabeled and the L labeled images. Images of the
+    labeled set are at the end of the batch.
     """
     unlabeled, labeled = _draw_indices(training, position.step, ratio)
     pixels = gather_images(training.unlabeled, unlabeled)
@@ -193,10 +190,10 @@ def unlabeled_batch(training: TrainingContext, position: Position, ratio: int) -
 
 
 def _draw_indices(training: TrainingContext, step: int, ratio: int) -> tuple[Tensor, Tensor]:
-    """Draw the indices of the unlabeled images of a training step, on the CPU.
+    """Draw the indices of the images for the unlabeled batch of a training step, on the CPU.
 
     Returns:
-        indices of unlabeled images in [0, N), and indices of labeled images in [N, N + L).
+        Indices of unlabeled images, in [0, N), and indices of labeled images, in [N, N + L).
     """
     size = len(training.unlabeled) + len(training.labeled)
     index = infinite_batch(training.seed, "unlabeled", size, ratio * training.batch_size, step)
@@ -212,13 +209,16 @@ def select_and_record(
     logits: Tensor | None,
     targets: Tensor,
 ) -> tuple[PolicyOutput, StateDict]:
-    """Apply the threshold policy to a batch of pseudo-labels, and store them for the next report.
+    """Apply the threshold policy to a batch of pseudo-labels, and store these for the next report.
 
     Args:
-        labels: pseudo-labels of the U unlabeled images.
-        index: (U,) indices of these images.
-        logits: (B, K) logits of the labeled images; may be None if the policy does not use labeled images.
-        targets: (B,) classes of the labeled images.
+        labels: pseudo-labels of the U images of the unlabeled batch.
+        index: (U,), indices of these images.
+        logits: (B, K), logits of the labeled batch; may be None if the policy does not use labeled images.
+        targets: (B,), classes of the labeled batch.
+
+    Returns:
+        The policy's output, and the new memory of the method.
     """
     labeled = None
     if training.policy.uses_labeled:
@@ -240,12 +240,14 @@ def select_and_record(
 
 
 class ForwardPass(NamedTuple):
-    """Results of the forward passes of a training step; V unlabeled images contribute to the loss.
+    """Results of the forward passes of a training step.
 
-    labeled: (B or more, K) float logits with gradient, of all labeled views
-    weak: (V, K) float logits of the weak views, without gradient, calibrated by the temperature, debiased
+    V is the number of unlabeled images with a strong view in the loss.
+
+    labeled: (B or more, K) float logits of all labeled views, with gradient
+    weak: (V, K) float logits of the weak views, after calibration and debiasing, without gradient
     strong: (V, K) float logits of the strong views, with gradient
-    targets, weight: (V,) pseudo-labels and weights of the policy
+    targets, weight: (V,), pseudo-labels and their weights
     """
 
     labeled: Tensor
@@ -265,19 +267,22 @@ def forward_weak_strong(
     skip_rejected: bool,
     ema_teacher: bool,
 ) -> tuple[ForwardPass, StateDict]:
-    """Label the weak views of a batch, and compute the student's logits of the strong views.
+    """Compute pseudo-labels from weak views, and the student's logits of the strong views.
 
-    The policy weights the labels. By default there is one pass of [labeled, weak, strong], as in the papers, so that
-    BatchNorm normalizes all views together, and V = U.
+    By default there is one forward pass of all labeled, weak and strong views, as in the papers, so that BatchNorm
+    normalizes them together. With `skip_rejected` or `ema_teacher`, the weak views have a separate pass first, without
+    gradient and without an effect on BatchNorm's running statistics.
 
     Args:
-        images: (B, C, S, S) weak views of the labeled batch, which may be followed by other views of the same images.
-        targets: (B,) classes of the labeled batch.
-        skip_rejected: leave out strong views of weight 0. Then the weak views have a pass of their own, without
-            gradient and without an effect on BatchNorm's statistics. It is followed by one pass of [labeled, the V
-            selected strong views]. If no image is selected, the step is bit-identical to one with `labeled_loss`.
-        ema_teacher: label the weak views by the average of the student's weights, in eval mode (arXiv 2101.08482,
-            section 3).
+        images: (B, C, S, S) weak views of the labeled batch; other views of the same images may follow.
+        targets: (B,), classes of the labeled batch.
+        batch: the unlabeled batch.
+        skip_rejected: whether strong views of weight 0 are left out of the second pass.
+        ema_teacher: whether the weak views are labeled by the average of the student's weights, in eval mode (arXiv
+            2101.08482, section 3).
+
+    Returns:
+        The results of the passes, and the new memory of the method.
     """
     weak = training.view(training.weak, batch.pixels, "weak", position.step)
     if not (skip_rejected or ema_teacher):
@@ -306,9 +311,10 @@ def forward_weak_strong(
 
 @torch.no_grad()
 def ema_logits(training: TrainingContext, images: Tensor, weak: Tensor) -> tuple[Tensor | None, Tensor]:
-    """Compute the logits of the averaged model (EMA of the student's weights) for labeled images and weak views.
+    """Compute logits with the averaged model (EMA of the student's weights), in eval mode and without gradient.
 
-    The logits of the labeled images are None unless the threshold policy uses them.
+    Returns:
+        Logits of the labeled images (None if the threshold policy does not use them), and logits of the weak views.
     """
     teacher = training.teacher.eval()
     labeled = teacher(images).float() if training.policy.uses_labeled else None
@@ -317,9 +323,10 @@ def ema_logits(training: TrainingContext, images: Tensor, weak: Tensor) -> tuple
 
 @torch.no_grad()
 def no_grad_logits(training: TrainingContext, images: Tensor, weak: Tensor) -> tuple[Tensor | None, Tensor]:
-    """Compute the student's logits for labeled images and weak views, without gradient.
+    """Compute logits with the student, without gradient.
 
-    The logits of the labeled images are None unless the threshold policy uses them.
+    Returns:
+        Logits of the labeled images (None if the threshold policy does not use them), and logits of the weak views.
     """
     with freeze_bn_stats(training.student):
         if not training.policy.uses_labeled:

@@ -1,7 +1,7 @@
-"""Weight pseudo-labels by the threshold policy and by `reject`, whose memory is a part of the method's memory.
+"""Compute the weights of pseudo-labels with the threshold policy and the option `reject`.
 
-In the method's memory, the names of the policy's tensors start with `policy/`. `training/rejection.py` adds the scores
-of `reject`, which it computes for all unlabeled images at once.
+In the method's memory, the tensors of the threshold policy have names that start with `policy/`, and those of `reject`
+have names that start with `reject/`.
 """
 
 from typing import NamedTuple
@@ -19,22 +19,32 @@ POLICY_PREFIX = "policy/"
 
 
 def initial_memory(training: TrainingContext, size: int) -> StateDict:
-    """Create the initial memory of a method: that of policy, loss and debiasing, and the temperature."""
+    """Create the memory of threshold policy, loss and debiasing, and the initial calibration temperature.
+
+    Args:
+        size: number of images that the policy can get.
+    """
     policy = _add_prefix(training.policy.init(training.num_classes, size))
     return policy | initial_loss_memory(training) | initial_temperature()
 
 
 def policy_memory(memory: StateDict) -> StateDict:
-    """Extract the threshold policy's memory from the method's memory, without the prefix `policy/` in names."""
+    """Extract the threshold policy's memory from the method's memory, and remove the prefix `policy/` of names."""
     return {name.removeprefix(POLICY_PREFIX): value for name, value in memory.items() if name.startswith(POLICY_PREFIX)}
 
 
 def apply_policy(
     training: TrainingContext, memory: StateDict, labels: PseudoLabels, index: Tensor, context: PolicyContext
 ) -> tuple[PolicyOutput, StateDict]:
-    """Apply the threshold policy to pseudo-labels; return their weights and the updated memory of the method.
+    """Apply the threshold policy to pseudo-labels, and then set the weight of images that `reject` rejects to 0.
 
-    The policy sees all images; then the weight of each rejected image becomes 0 (`semisup/reject`).
+    Args:
+        memory: the method's memory.
+        labels: pseudo-labels of U images.
+        index: (U,), indices of these images.
+
+    Returns:
+        The policy's output, and the new memory of the method.
     """
     selection, policy = training.policy.select(labels, index, context, policy_memory(memory))
     if ACCEPTED in memory:
@@ -44,10 +54,10 @@ def apply_policy(
 
 
 class Rejection(NamedTuple):
-    """Scores of the N unlabeled images by `reject`, on the CPU, and the lowest score of an accepted image.
+    """Scores and rejection limit of the option `reject`.
 
-    score: (N,) float32
-    limit: number
+    score: (N,) float32 on the CPU, score of each unlabeled image
+    limit: the lowest score of an accepted image
     """
 
     score: Tensor
@@ -55,12 +65,15 @@ class Rejection(NamedTuple):
 
 
 def rejection(memory: StateDict) -> Rejection | None:
-    """Return the scores that decided which images are rejected; None with `reject=none`."""
+    """Return the scores and the rejection limit in the method's memory; None with `reject=none`."""
     return Rejection(memory[SCORE].cpu(), float(memory[LIMIT])) if SCORE in memory else None
 
 
 def observe_labeled_loss(training: TrainingContext, memory: StateDict, loss: StepLoss, position: Position) -> StateDict:
-    """Pass the labeled loss of a step to the threshold policy, if the policy uses it, as Dash does."""
+    """Update the threshold policy's memory by the labeled loss of a step on labels only.
+
+    The policy must have a first phase on labels only, as Dash has. Returns the new memory of the method.
+    """
     assert starts_with_labels(training.policy)
     loss_sum, images = (loss.sums[LOG_SUMS.index(name)] for name in ("labeled_loss", "labeled_images"))
     policy = training.policy.observe_labeled_loss(loss_sum, images, position.epoch, policy_memory(memory))
@@ -68,11 +81,14 @@ def observe_labeled_loss(training: TrainingContext, memory: StateDict, loss: Ste
 
 
 def align_probabilities(training: TrainingContext, memory: StateDict, probabilities: Tensor) -> Tensor:
-    """Apply the threshold policy's distribution alignment to (U, K) predicted probabilities.
+    """Apply the threshold policy's distribution alignment to predicted probabilities.
 
     Args:
         memory: memory after `apply_policy` for the same images.
-        probabilities: (U, K), as predicted; returned unchanged unless the policy aligns distributions (AdaMatch does).
+        probabilities: (U, K).
+
+    Returns:
+        (U, K) aligned probabilities; `probabilities` itself if the policy does not align distributions.
     """
     if not aligns(training.policy):
         return probabilities
@@ -80,9 +96,10 @@ def align_probabilities(training: TrainingContext, memory: StateDict, probabilit
 
 
 def align_logits(training: TrainingContext, memory: StateDict, logits: Tensor) -> Tensor:
-    """Apply the threshold policy's distribution alignment to predictions, and return (U, K) logits.
+    """Apply the threshold policy's distribution alignment to (U, K) logits.
 
-    The logits are returned unchanged unless the policy aligns distributions.
+    Returns:
+        (U, K) logits of the aligned probabilities; `logits` itself if the policy does not align distributions.
     """
     if not aligns(training.policy):
         return logits

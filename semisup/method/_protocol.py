@@ -42,14 +42,14 @@ class TrainingContext:
     """Models, data and settings that the training loop passes to every method.
 
     student: the model that is trained
-    teacher: the model that offline methods label the unlabeled set with: the student, or the average of its weights
+    teacher: the student or, with `train.ema_decay`, the moving average of its weights
     restart: `restart(round)` reinitializes the student, its optimizer and its average
     hidden_targets: (N,) int64, true classes of the unlabeled images, on the CPU; K = none of the classes, -1 = unknown;
         for diagnostics only
     validation_targets: (V,) int64 in [0, K), true classes of the validation images; empty with `train.refit`
     augment: the training augmentation; online methods use it for the strong views
     weak: augmentation of the weak views
-    teachers: number of labelings whose mean is the pseudo-label; 1 = only the present one
+    teachers: number of labelings to average for a pseudo-label; 1 = only the present one
     """
 
     student: nn.Module
@@ -84,14 +84,18 @@ class TrainingContext:
 
     @cached_property
     def labeled_terms(self) -> ClassTerms:
-        """Terms of the labeled loss for each class."""
+        """Values to add to the logits in the labeled loss, and weights of the classes, by the option `loss`."""
         return self.loss.labeled(self.labeled_counts)
 
     def view(self, augment: Augment, pixels: Tensor, name: str, step: int) -> Tensor:
-        """Augment (n, C, S, S) uint8 images; the result is float in [0, 1].
+        """Augment images.
 
         Args:
-            name, step: identify the random draws; the same values give the same draws.
+            pixels: (n, C, S, S) uint8.
+            name, step: together with the seed, they determine the random draws.
+
+        Returns:
+            (n, C, S, S) float in [0, 1].
         """
         return augment.apply(pixels, torch_generator(self.seed, "augment", name, step))
 
@@ -99,7 +103,7 @@ class TrainingContext:
         """Load the labeled batch of a step and augment it.
 
         Args:
-            name: identifies the random draws of the augmentation; see `view`.
+            name: together with seed and step, it determines the random draws of the augmentation.
 
         Returns:
             Augmented images (n, C, S, S) float and classes (n,) int64; n <= batch_size.
@@ -110,9 +114,9 @@ class TrainingContext:
         return self.view(augment, pixels, name, position.step), images.targets[index]
 
     def context(self, position: Position, memory: StateDict) -> PolicyContext:
-        """Build the context that the threshold policy gets in an offline labeling.
+        """Build the input of the threshold policy for a labeling of the whole unlabeled set.
 
-        If the policy uses labeled images, the whole labeled set is predicted.
+        If the policy uses labeled images, the teacher predicts the whole labeled set.
         """
         if not self.policy.uses_labeled:
             return PolicyContext(position.progress, None, position.epoch, self.class_shares)
@@ -125,7 +129,7 @@ class TrainingContext:
 def seed_dropout(seed: int, step: int) -> None:
     """Seed the random draws inside the model (dropout, stochastic depth) for a step.
 
-    The draws differ between the processes of a run.
+    If several processes train the run, each process has other draws.
     """
     rank = (distributed.rank(),) if distributed.world_size() > 1 else ()
     drawn = derive_seed(seed, "forward", step, *rank)
@@ -134,10 +138,10 @@ def seed_dropout(seed: int, step: int) -> None:
 
 
 class StepLoss(NamedTuple):
-    """Loss of one training step, and sums for the metrics of an epoch; neither waits for the GPU.
+    """Loss of one training step, and its contributions to the logged metrics.
 
-    total: () float with gradient
-    sums: (len(LOG_SUMS),) float64, added up over an epoch
+    total: () float, the loss, with gradient
+    sums: (len(LOG_SUMS),) float64 (float32 on mps), values named in LOG_SUMS, to add up until the next evaluation
     """
 
     total: Tensor
@@ -148,12 +152,13 @@ LOG_SUMS = ("labeled_loss", "labeled_correct", "labeled_images", "labeled_steps"
 
 
 def make_sums(like: Tensor, **values: Tensor | float) -> Tensor:
-    """Collect the values that a step adds to the log, as a (len(LOG_SUMS),) tensor on the device of `like`.
-
-    Its type is float64, on mps float32.
+    """Build the tensor `StepLoss.sums` on the device of `like`.
 
     Args:
-        values: values by name, out of LOG_SUMS; all other entries are 0.
+        values: values by their names in LOG_SUMS; all others are 0.
+
+    Returns:
+        (len(LOG_SUMS),) float64, or float32 on mps.
     """
     sums = torch.zeros(len(LOG_SUMS), dtype=sum_dtype(like.device), device=like.device)
     for name, value in values.items():
@@ -162,7 +167,13 @@ def make_sums(like: Tensor, **values: Tensor | float) -> Tensor:
 
 
 def labeled_sums(loss: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
-    """Compute the values that the labeled images of a step add to the log."""
+    """Compute the part of `StepLoss.sums` that comes from n labeled images.
+
+    Args:
+        loss: (), mean loss of the images.
+        logits: (n, K).
+        targets: (n,) classes.
+    """
     correct = (logits.argmax(dim=1) == targets).sum()
     count = len(targets)
     return make_sums(
@@ -171,16 +182,15 @@ def labeled_sums(loss: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def unlabeled_sums(loss: Tensor, count: int) -> Tensor:
-    """Compute the values that the unlabeled images of a step add to the log."""
+    """Compute the part of `StepLoss.sums` that comes from `count` unlabeled images with the mean loss `loss`, ()."""
     return make_sums(loss, unlabeled_loss=loss.detach() * count, unlabeled_images=count)
 
 
 class Method(Protocol):
-    """Interface of the settings of a method, whose functions compute its losses and pseudo-labels.
+    """Interface of a method: its settings, and functions that compute its losses and pseudo-labels.
 
     uses_weak: False if the weak augmentation has no effect.
-    labels_only_settings: names of the settings that identify a run without unlabeled images, such as the control; all
-        other settings of the method have no effect in such a run.
+    labels_only_settings: names of the settings that have an effect in a run without unlabeled images.
     """
 
     uses_weak: ClassVar[bool]
@@ -188,16 +198,16 @@ class Method(Protocol):
 
     @property
     def uses_unlabeled(self) -> bool:
-        """Whether unlabeled images and the threshold policy can have an effect on the training."""
+        """Whether the method trains on unlabeled images; False with lambda_unlabeled=0."""
         ...
 
     @property
     def needs_ema(self) -> bool:
-        """Whether the method needs an average of the student's weights, so that `train.ema_decay` must be set."""
+        """Whether the method needs an average of the student's weights; if so, `train.ema_decay` must be set."""
         ...
 
     def init(self, training: TrainingContext) -> StateDict:
-        """Build the memory that the method has before the first step."""
+        """Build the method's memory before the first step."""
         ...
 
     def steps_in_epoch(self, training: TrainingContext, memory: StateDict) -> int:
@@ -205,44 +215,41 @@ class Method(Protocol):
         ...
 
     def loss(self, training: TrainingContext, memory: StateDict, position: Position) -> tuple[StepLoss, StateDict]:
-        """Compute the loss of one step; the caller has set the student to training mode."""
+        """Compute the loss of one step, and the new memory. The student must be in training mode."""
         ...
 
     def needs_evaluation(self, epoch: int) -> bool:
-        """Whether the method needs the validation accuracy after `epoch` epochs.
-
-        If so, `on_evaluation` is called with this accuracy.
-        """
+        """Whether the method needs an evaluation after `epoch` epochs, before the call of `on_evaluation`."""
         ...
 
     def on_evaluation(
         self, training: TrainingContext, memory: StateDict, position: Position, accuracy: float
     ) -> Generator[Event, None, StateDict]:
-        """Label the unlabeled set after an evaluation, if it is due; yield events, return the new memory.
+        """Label the unlabeled set after an evaluation if the method's settings say so; yield events.
 
         Args:
-            position: `epoch` is the number of finished epochs, with the one that has just ended.
+            position: position in the training; `epoch` is the number of finished epochs.
             accuracy: validation accuracy, in [0, 1].
+
+        Returns:
+            The new memory.
         """
         ...
 
     def report(
         self, training: TrainingContext, memory: StateDict, position: Position
     ) -> Generator[Event, None, StateDict]:
-        """Yield diagnostic events at an evaluation, and return the new memory.
-
-        The evaluation may be within an epoch. Reporting must not affect the training.
-        """
+        """Yield diagnostic events after an evaluation, and return the new memory; must not affect the training."""
         ...
 
 
 def labels_by_model(method: Method) -> bool:
-    """Whether a method's pseudo-labels are predictions of the trained model; those of label propagation are not."""
+    """Whether a method computes pseudo-labels with the trained model; label propagation does not."""
     return bool(getattr(method, "labels_by_model", True))
 
 
 def unlabeled_cross_entropy(method: Method) -> bool:
-    """Whether a method's loss on pseudo-labels is a cross-entropy; mixmatch and mean_teacher compare probabilities."""
+    """Whether a method's loss on pseudo-labels is a cross-entropy; that of mixmatch and mean_teacher is not."""
     return bool(getattr(method, "unlabeled_cross_entropy", True))
 
 
@@ -251,10 +258,10 @@ class Prepares(Protocol):
     """Interface of a method that computes something once, before the first training step."""
 
     def prepare(self, training: TrainingContext, memory: StateDict) -> Generator[Event, None, StateDict]:
-        """Compute values that all steps need, such as propagated labels, and return them in the memory.
+        """Compute values that all steps need, such as propagated labels, and return them in the new memory.
 
-        It is called at every start of the training, before the first step. It yields Progress events, at which the
-        training can be stopped. If the training continues, the memory may have the results already.
+        Called at every start of the training, also when a stopped run is resumed; the memory may then contain the
+        values already. Yields Progress events, at which the training can be stopped.
         """
         ...
 
@@ -264,18 +271,23 @@ class HoldsAllImages(Protocol):
     """Interface of a method that keeps a float32 copy of all training images (or features) in memory."""
 
     def memory_bytes(self, images: int, values: int) -> int:
-        """Return the size of the method's copy of all images in bytes; an image has `values` values."""
+        """Return the number of bytes of the copy.
+
+        Args:
+            images: number of images.
+            values: number of values of each image.
+        """
         ...
 
 
 @runtime_checkable
 class OfflineMethod(Protocol):
-    """Interface of an offline method, which trains on labels only until its first labeling.
+    """Interface of an offline method, which labels the whole unlabeled set at once, after some of the evaluations.
 
-    Before that it does not call the policy, whose memory remains that of `init`. So runs that differ only in the policy
-    are identical until then.
+    Before the first labeling, it trains on labels only and does not call the threshold policy. So runs that differ only
+    in the policy are identical until then.
 
-    settings_after_labeling: names of the method's settings that also have no effect before the first labeling
+    settings_after_labeling: names of the method's settings that have no effect before the first labeling
     """
 
     settings_after_labeling: ClassVar[tuple[str, ...]]
@@ -294,5 +306,9 @@ class Gated(Protocol):
     """Interface of an offline method that labels the unlabeled set only above a validation accuracy."""
 
     def gate_accuracy(self, validation_targets: Tensor) -> float:
-        """Return this accuracy, for validation images with these classes; see `SelfTraining.gate_accuracy`."""
+        """Return the validation accuracy that must be exceeded.
+
+        Args:
+            validation_targets: (V,) int64, true classes of the validation images.
+        """
         ...

@@ -1,10 +1,9 @@
-"""Average the last labelings of the unlabeled set (temporal ensemble, after arXiv 1610.02242).
+"""Average the probabilities of the latest labelings of the unlabeled set (temporal ensemble, after arXiv 1610.02242).
 
     p_i = 1 / m * sum_(j = 0 .. m-1) p_i^(r-j),    m = min(teachers, r), r = number of this labeling, from 1
 
-p_i^(r) are the probabilities of labeling r, from calibrated and debiased logits. In `noisy_student`, each labeling is
-by a student that was trained from other initial weights. No further model is trained. The memory has the probabilities
-of the last labelings, 4 * teachers * N * K bytes.
+p_i^(r) are the probabilities of image i in labeling r, from calibrated and debiased logits. `teachers` is the setting
+`labeler.teachers`. The probabilities take 4 * teachers * N * K bytes of memory.
 """
 
 import torch
@@ -13,11 +12,11 @@ from semisup.core.types import PseudoLabels, StateDict
 from semisup.method._protocol import TrainingContext
 
 TEACHERS = "teachers"
-"""Name in the memory of the (m, N, K) float32 probabilities of the last labelings, oldest first."""
+"""Name of the tensor with the probabilities of the latest m labelings, (m, N, K) float32, oldest first."""
 
 
 def initial_teachers(training: TrainingContext) -> StateDict:
-    """Create the memory of the last labelings; empty with one teacher."""
+    """Create the memory of the latest labelings; {} if only the present labeling is used (labeler.teachers=1)."""
     if training.teachers == 1:
         return {}
     return {TEACHERS: torch.zeros(0, len(training.unlabeled), training.num_classes)}
@@ -26,10 +25,13 @@ def initial_teachers(training: TrainingContext) -> StateDict:
 def mean_of_teachers(
     training: TrainingContext, memory: StateDict, labels: PseudoLabels
 ) -> tuple[PseudoLabels, StateDict]:
-    """Average the present labeling with the ones before it, and store it for the next ones.
+    """Average the present labeling with the ones before it, and store the present one in the memory.
 
     Args:
-        labels: pseudo-labels of all N unlabeled images; returned unchanged with one teacher.
+        labels: pseudo-labels of all N unlabeled images.
+
+    Returns:
+        The averaged pseudo-labels (with labeler.teachers=1, `labels` itself), and the new memory.
     """
     if training.teachers == 1:
         return labels, memory

@@ -1,16 +1,15 @@
-"""FixMatch (arXiv 2001.07685): label the weak view and train the strong view on that label.
+"""FixMatch (arXiv 2001.07685): compute a pseudo-label from the weak view, and train the strong view on it.
 
     loss = mean CE(labeled) + lambda_unlabeled * r(t) / U * sum_i weight_i * CE(strong_i, target_i)
 
-U is the number of unlabeled images of a step. `target_i` is the most probable class of the weak view i, and `weight_i`
-comes from the threshold policy. With `threshold=fixed` this is FixMatch. With flexmatch, freematch (whose own loss term
-is added), softmatch or dash it is the method of that paper. There is no gradient through the labels.
-`forward_weak_strong` in `_online.py` describes the forward passes.
+U is the number of unlabeled images of a step. `target_i` is the most probable class of the weak view of image i,
+without gradient. `weight_i` comes from the threshold policy. r(t) is `FixMatch.ramp_factor`. With threshold=fixed this
+is FixMatch; with threshold=flexmatch, freematch, softmatch or dash, it is the method of that paper.
 
-AdaMatch (arXiv 2106.04732) is `threshold=adamatch` with `strong_labeled`, `logit_interpolation`, ramp=0.5 and
-ramp_shape=cosine. `logit_interpolation` replaces the logits of the labeled images by s * z + (1 - s) * z'. There z are
-their logits in the pass of all images, z' are their logits in a pass of the labeled images only, and s ~ U(0, 1) is
-drawn for each logit.
+AdaMatch (arXiv 2106.04732) is threshold=adamatch with strong_labeled=true, logit_interpolation=true, ramp=0.5 and
+ramp_shape=cosine. The setting `logit_interpolation` replaces the logits of the labeled images by s * z + (1 - s) * z':
+z are their logits in the pass of all images, z' are their logits in a pass of the labeled images only, and s ~ U(0, 1)
+is drawn for each logit.
 """
 
 from dataclasses import dataclass
@@ -39,7 +38,8 @@ from semisup.method._protocol import Position, StepLoss, TrainingContext, labele
 class FixMatch(OnlineMethod):
     """Settings of FixMatch. Keys: `conf/method/fixmatch.yaml`.
 
-    With ramp_shape=cosine, the factor of the unlabeled loss is (1 - cos(pi * r(t))) / 2.
+    With ramp_shape=cosine, the factor of lambda_unlabeled is (1 - cos(pi * r)) / 2, with r = min(1, t / (ramp * T)) at
+    step t of T.
     """
 
     ramp_shape: str
@@ -85,9 +85,10 @@ class FixMatch(OnlineMethod):
         return RAMP_SHAPES[self.ramp_shape](super().ramp_factor(progress))
 
     def _labeled_views(self, training: TrainingContext, position: Position) -> tuple[Tensor, Tensor]:
-        """Load the views of the labeled batch, and its classes (n,).
+        """Load the labeled batch.
 
-        The weak views are followed by the strong ones if `strong_labeled` is set.
+        Returns:
+            The weak views, followed by the strong views if `strong_labeled` is set; and the classes (n,) of the images.
         """
         images, targets = training.labeled_batch(position, training.weak)
         if self.strong_labeled:
@@ -95,23 +96,19 @@ class FixMatch(OnlineMethod):
         return images, targets
 
     def _labeled_step(self, training: TrainingContext, logits: Tensor, targets: Tensor) -> StepLoss:
-        """Compute the mean loss of all views of the labeled images.
-
-        The accuracy in the log is that of the weak views only.
-        """
+        """Compute the mean loss of all views of the labeled images, and the logged accuracy of the weak views."""
         loss = labeled_cross_entropy(training, logits, targets.repeat(len(logits) // len(targets)))
         return StepLoss(loss, labeled_sums(loss, logits[: len(targets)], targets))
 
 
 def interpolate_logits(training: TrainingContext, position: Position, images: Tensor, logits: Tensor) -> Tensor:
-    """Mix the logits of labeled images from two forward passes at random, as AdaMatch does.
+    """Interpolate at random between the logits of labeled images from two forward passes, as AdaMatch does.
 
-    The first pass has all images of the step. The second one, of the labeled images only, is computed here; it leaves
-    BatchNorm's running statistics unchanged.
+    The second pass, of the labeled images only, is computed here. It does not change BatchNorm's running statistics.
 
     Args:
         images: the labeled images.
-        logits: (n, K) logits of these images in the first pass.
+        logits: (n, K), logits of the labeled images from the pass of all images of the step.
     """
     with freeze_bn_stats(training.student):
         separate: Tensor = training.student(images).float()

@@ -3,25 +3,21 @@
     loss = mean CE(labeled) + lambda_unlabeled * r(t) / U * sum_i weight_i * CE(strong_i, target_i)
     r(t) = min(1, t / (ramp * T))        at step t of T
 
-Before the first step, the labels are propagated once over a graph of the nearest neighbors among labeled and unlabeled
-images (`core/label_propagation.py`). Neighbors are found by the stored features of an encoder, or without an encoder by
-the pixels. The threshold policy weights the propagated labels as it weights predictions; `confidence` is the propagated
-probability. With `skip_rejected`, strong views of weight 0 are left out; a step that selects no image is bit-identical
-to a step of the control, the same run with lambda_unlabeled=0.
+Before the first step, the labels are propagated once over a graph that connects each labeled or unlabeled image to its
+nearest neighbors (`core/label_propagation.py`). Distances are between the stored features of an encoder or, without an
+encoder, between the pixels. The target of an image is the class with the highest propagated probability, and its
+confidence is this probability. The threshold policy computes the weights.
 
-Assumption: with prior=uniform, the classes are equally frequent among labeled and unlabeled images, because the total
-of each class is scaled to the same value. With a long-tailed or reversed unlabeled set this gives the rare classes too
-many labels. prior=labels assumes the class frequencies of the labels; prior=none assumes nothing and leaves the totals
-that the graph gives, which favor classes whose images have many neighbors.
+Assumption: with prior=uniform, all classes are equally frequent among labeled and unlabeled images; if they are not,
+rare classes get too many labels. prior=labels assumes the class frequencies of the labels. prior=none assumes nothing,
+and favors classes whose images have many neighbors.
 
-The paper computes the graph again during the training, from the features of the network that is trained. Here it is
-computed once, because the features of a frozen encoder do not change.
+Unlike here, the paper computes the graph again during the training, from the features of the network that is trained.
 
-For n images of D features, the graph takes n^2 * D multiplications. On one core, this is one second for 3,000 images of
-1,280 features, and 6 minutes for 100,000. The labels then spread in log(1e-6) / log(neighbor_share) sparse
-products: 86 at 0.85, 1,375 at 0.99. A run can be stopped after each block of rows of the graph and after each product;
-when it continues, the propagation starts again. One float32 copy of the features is in memory during this time,
-4 * n * D bytes: 5 kB per image of 1,280 features, 600 kB per image of 224 x 224 pixels.
+Cost: for n images of D features, the graph takes n^2 * D multiplications (on one core, one second for 3,000 images of
+1,280 features, and 6 minutes for 100,000). The propagation takes log(1e-6) / log(neighbor_share) sparse products: 86
+at 0.85, 1,375 at 0.99. The float32 copy of the features takes 4 * n * D bytes of memory. If a run is stopped during
+the propagation, the propagation starts again when the run continues.
 """
 
 import hashlib
@@ -57,7 +53,7 @@ from semisup.method._protocol import (
 from semisup.runtime.distributed import from_leader, world_size
 
 PROPAGATED = "propagated"
-"""Name in the memory of the (N + L, K) float32 probabilities; those of the labeled images come last."""
+"""Name of the tensor with the propagated probabilities, (N + L, K) float32; the L labeled images come last."""
 
 BLOCK = 1024
 """Rows of the features that are hashed at once."""
@@ -65,14 +61,13 @@ BLOCK = 1024
 
 @dataclass(frozen=True)
 class LabelPropagation(OnlineMethod):
-    """Settings of label propagation. `OnlineMethod` documents `lambda_unlabeled` and `ratio`.
+    """Settings of label propagation, in addition to those of `OnlineMethod`.
 
-    ramp: fraction of the training over which the weight of the unlabeled loss rises, in [0, 1]
-    neighbors: number of nearest neighbors that each image is connected to, at least 1
-    neighbor_share: fraction of a label that comes from the neighbors, in [0, 0.99]
-    power: exponent of the similarities, at least 0
-    skip_rejected: leave strong views of weight 0 out of the forward pass
-    prior: proportion of the totals of the classes: uniform, labels or none
+    neighbors: number of nearest neighbors to which each image is connected, at least 1
+    neighbor_share: fraction of a propagated label that comes from the neighbors, in [0, 0.99]
+    power: exponent of the similarities, in [0, 100]
+    skip_rejected: whether strong views of weight 0 are left out of the forward pass
+    prior: assumed class frequencies: uniform, labels (those of the labels) or none (no assumption)
     """
 
     ramp: float
@@ -144,7 +139,7 @@ class LabelPropagation(OnlineMethod):
 
 
 _last: dict[tuple[object, ...], Tensor] = {}
-"""The last result in this process: the runs of a sweep that differ in threshold or augmentation share it."""
+"""The last result in this process, for further runs with the same images and the same settings of the propagation."""
 
 
 def _digest(features: Tensor, targets: Tensor) -> str:

@@ -3,10 +3,11 @@
     loss = mean CE(labeled) + lambda_unlabeled * r(t) / (U * K) * sum_i weight_i * |p_i - q_i|^2
     p_i = softmax(student(weak'_i)), q_i = softmax(teacher(weak_i)), r(t) = min(1, t / (ramp * T)) at step t of T
 
-There are U unlabeled images in a step and K classes; weak_i and weak'_i are two weak views of image i. The teacher is
-the average of the student's weights (`train.ema_decay`), in eval mode. The threshold policy weights its predictions. If
-the policy aligns distributions, q is aligned. If the policy has its own loss term, the term is computed on the
-student's predictions and belongs to the unlabeled loss, which lambda_unlabeled multiplies.
+U is the number of unlabeled images in a step, and K the number of classes. weak_i and weak'_i are two weak views of
+image i. The teacher is the average of the student's weights (`train.ema_decay`), in eval mode. The threshold policy
+computes weight_i from the prediction q_i. If the policy aligns distributions, q_i is replaced by the aligned
+prediction. If the policy has a loss term of its own, it is computed from the student's predictions and added to the
+unlabeled loss.
 """
 
 from dataclasses import dataclass

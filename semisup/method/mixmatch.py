@@ -1,16 +1,15 @@
-"""MixMatch (arXiv 1905.02249): average the predictions of two views, sharpen them, and mix all images.
+"""MixMatch (arXiv 1905.02249): average and sharpen the predictions of two views, and mix all images at random.
 
     q_i = sharpen(mean of the predictions of 2 weak views, temperature)
     l' = max(l, 1 - l), l ~ Beta(alpha, alpha)
     x' = l' * x + (1 - l') * x_shuffled, targets likewise, over [labeled, weak, weak']
     loss = mean CE(labeled') + lambda_unlabeled * r(t) / (2 * U * K) * sum_i weight_i * |softmax(z'_i) - q'_i|^2
 
-Primes mark mixed images, their logits z' and their targets q'. There are U unlabeled images in a step and K classes.
-The two predictions leave BatchNorm's running statistics unchanged. The policy weights their mean, and each image keeps
-its weight when it is mixed. If the policy aligns distributions, it aligns the mean before sharpening. If the policy has
-its own loss term, the term is computed on z' and belongs to the unlabeled loss.
-
-With lambda_unlabeled=0, the labeled images are mixed with each other, with l' drawn in the same way.
+z'_i and q'_i are the logits and the target of a mixed image. U is the number of unlabeled images in a step, and K the
+number of classes. The threshold policy computes weight_i from the mean prediction of the two views; the weight is used
+for both of them. If the policy aligns distributions, the mean prediction is aligned before it is sharpened. If the
+policy has a loss term of its own, it is computed from z' and added to the unlabeled loss. With lambda_unlabeled=0, the
+labeled images are mixed with each other.
 """
 
 from dataclasses import dataclass
@@ -91,7 +90,7 @@ class MixMatch(OnlineMethod):
     def _mix(
         self, training: TrainingContext, position: Position, images: Tensor, targets: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Mix (n, C, S, S) images and their (n, K) targets with those of randomly chosen other images (MixUp)."""
+        """Mix (n, C, S, S) images and their (n, K) targets with those of randomly chosen images (MixUp)."""
         order = torch.randperm(len(images), generator=torch_generator(training.seed, "mixup", "order", position.step))
         order = to_device(order, images.device)
         share = float(numpy_generator(training.seed, "mixup", "share", position.step).beta(self.alpha, self.alpha))

@@ -1,13 +1,12 @@
-"""Noisy Student (arXiv 1911.04252): self-training in rounds, each from newly initialized weights.
+"""Noisy Student (arXiv 1911.04252): self-training in rounds, each from new initial weights.
 
-As in `self_training`, the unlabeled set is labeled after evaluations with an accuracy above the gate. After each
-labeling that selects any image, the student, its optimizer and its weight average are discarded. A student with other
-initial weights then learns the labels and pseudo-labels with the strong augmentation. The best model on the validation
-set is chosen over all rounds.
+The unlabeled set is labeled after every `refresh_every` epochs if the validation accuracy is above `gate`. If the
+threshold policy selects any image, the student, its optimizer and its weight average are discarded. A student with
+other initial weights is then trained on the labels and pseudo-labels with the strong augmentation. The best model on
+the validation set is chosen over all rounds.
 
-With lambda_unlabeled=0, the student restarts without pseudo-labels under the same condition: after every
-`refresh_every` epochs, if the validation accuracy is above the gate. These epochs have labeled steps only. So the
-rounds have fewer steps than those of a run with pseudo-labels, and there can be more rounds.
+With lambda_unlabeled=0, the student restarts under the same condition, but is trained on labels only. These rounds have
+fewer steps than rounds with pseudo-labels, so there can be more of them.
 """
 
 from collections.abc import Generator
@@ -24,7 +23,7 @@ from semisup.method.self_training import SelfTraining
 class NoisyStudent(SelfTraining):
     """Settings of Noisy Student, the same as those of `SelfTraining`.
 
-    `refresh_every` is the length of a round in epochs.
+    `refresh_every` is the number of epochs between two labelings, at which a new round can begin.
     """
 
     labels_only_settings: ClassVar[tuple[str, ...]] = ("lambda_unlabeled", "gate", "refresh_every")

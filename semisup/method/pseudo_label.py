@@ -1,10 +1,11 @@
-"""Online Pseudo-Label (Lee, ICML 2013 workshop): label one weak view and train on the same view.
+"""Online Pseudo-Label (Lee, ICML 2013 workshop): compute a pseudo-label from a weak view, and train on the same view.
 
     loss = mean CE(labeled) + lambda_unlabeled * r(t) / U * sum_i weight_i * CE(u_i, target_i)
     r(t) = min(1, t / (ramp * T))        at step t of T
 
-u_i is the weak view of unlabeled image i, target_i its most probable class, and U the number of unlabeled images in a
-step. The pass of the unlabeled images leaves BatchNorm's running statistics unchanged.
+u_i is the weak view of unlabeled image i, and target_i the most probable class of this view. weight_i comes from the
+threshold policy. U is the number of unlabeled images in a step. The forward pass of the unlabeled images does not
+change BatchNorm's running statistics.
 """
 
 from dataclasses import dataclass

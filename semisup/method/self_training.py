@@ -1,27 +1,20 @@
-"""Offline self-training (arXiv 1908.02983), as in the Food-11 tutorial.
+"""Offline self-training (arXiv 1908.02983): label the whole unlabeled set after evaluations, and train on these labels.
 
-An epoch is one shuffled pass over the labeled images. Once there are pseudo-labels, it is followed by one pass over the
-pseudo-labeled images, in their order in the data set, with the same augmentation and batch size. After the evaluation
-of epoch e = 0, 1, ... the whole unlabeled set is labeled again if
+An epoch is one shuffled pass over the labeled images, followed by one pass over the pseudo-labeled images if there are
+any. After the evaluation of epoch e = 0, 1, ... the whole unlabeled set is labeled again if
 
     e mod refresh_every = 0   and   validation accuracy > gate
 
 With gate=auto, the accuracy must be significantly above that of guessing the most frequent class (`core/chance.py`).
+The teacher labels the images in eval mode, without augmentation. Images to which the threshold policy gives a weight
+above 0 become the new pseudo-labeled set, with hard labels.
 
-The teacher labels it in eval mode, on images without augmentation. Images to which the threshold policy gives a weight
-above 0 become the new pseudo-labeled set, with hard labels. (BatchNorm cannot normalize one image, so a last batch of
-one image is joined to the batch before it.) If no image is selected, there is no pseudo-labeled set. If the accuracy
-falls below the gate later, the previous set remains in use.
+With `ratio`, an epoch has at most `ratio` pseudo-labeled images per labeled image: the next ones of repeated shuffled
+passes over the pseudo-labeled set. Without `ratio`, the epochs are long if there are few labels, and the unlabeled set
+is labeled only once per epoch.
 
-With `ratio`, an epoch has at most `ratio` pseudo-labeled images per labeled image: the next ones of repeated passes
-over the set, each of which is shuffled differently. Without it, an unlabeled set of 50,000 images and 40 labels would
-make an epoch of 3 labeled and 3,000 pseudo-labeled batches, and the unlabeled set would not be labeled again before the
-end of that epoch.
-
-With lambda_unlabeled=0, an epoch has only the pass over the labeled images. A run is identical to this run, its
-control, until the unlabeled set is first labeled. After that its epochs are longer. So after the same number of steps
-the control is in a later epoch: it uses the same labeled batches in the same order, but at other steps and learning
-rates and with other views.
+With lambda_unlabeled=0 (the control of a run), an epoch has only the pass over the labeled images. A run and its
+control are identical until the first labeling; after that, the epochs of the run are longer.
 """
 
 from collections.abc import Generator
@@ -48,7 +41,13 @@ from semisup.method.supervised import labeled_step_loss
 
 @dataclass(frozen=True)
 class SelfTraining:
-    """Settings of self-training. Keys: `conf/method/self_training.yaml`."""
+    """Settings of self-training. Keys: `conf/method/self_training.yaml`.
+
+    gate: validation accuracy above which the unlabeled set is labeled, in [0, 1]; or `auto`
+    refresh_every: number of epochs between two labelings
+    ratio: largest number of pseudo-labeled images per labeled image in an epoch; None = all
+    lambda_unlabeled: weight of the loss on pseudo-labels, at least 0
+    """
 
     gate: float | str
     refresh_every: int
@@ -75,10 +74,10 @@ class SelfTraining:
         return self.lambda_unlabeled > 0
 
     def gate_accuracy(self, validation_targets: Tensor) -> float:
-        """Return the validation accuracy that must be exceeded before the unlabeled set is labeled.
+        """Return the validation accuracy above which the unlabeled set is labeled.
 
         Args:
-            validation_targets: (V,) int64, true classes of the validation images; with gate=auto they set the accuracy.
+            validation_targets: (V,) int64, true classes of the validation images; used only with gate=auto.
         """
         return chance_limit(validation_targets) if isinstance(self.gate, str) else self.gate
 
@@ -110,10 +109,11 @@ class SelfTraining:
         """Compute the loss of a step on pseudo-labeled images.
 
         Args:
-            batch: number of the pseudo-labeled batch in the epoch, from 0.
+            batch: number of the batch among the pseudo-labeled batches of the epoch, from 0.
         """
         selected, size = len(memory["index"]), self._pseudo_labeled_size(training, memory)
         begin = batch * training.batch_size
+        # BatchNorm cannot normalize one image, so a last batch of one image is joined to the batch before it
         end = size if size - begin == training.batch_size + 1 else begin + training.batch_size
         members: Tensor | slice = slice(begin, end)
         if size < selected:
@@ -155,7 +155,7 @@ class SelfTraining:
     def relabel(
         self, training: TrainingContext, memory: StateDict, position: Position
     ) -> Generator[Event, None, StateDict]:
-        """Label the unlabeled set; images that the policy selects become the new pseudo-labeled set."""
+        """Label the unlabeled set, and store the images that the threshold policy selects with their labels."""
         logits = yield from unlabeled_logits(training, memory, position)
         logits, memory = debias_logits(training, memory, logits, whole=True)
         labels, memory = mean_of_teachers(training, memory, predict(logits))
@@ -176,13 +176,14 @@ class SelfTraining:
 def unlabeled_logits(
     training: TrainingContext, memory: StateDict, position: Position
 ) -> Generator[Event, None, Tensor]:
-    """Compute the calibrated logits (N, K) of the whole unlabeled set by the teacher model, without augmentation.
+    """Compute the teacher's calibrated logits (N, K) for the whole unlabeled set, without augmentation.
 
-    The logits are written to one preallocated tensor, because a list of batches would fragment memory.
+    Yields a Progress event after each batch.
 
     Raises:
         DivergedError: a logit is not finite.
     """
+    # one preallocated tensor, because a list of batches would fragment memory
     pixels, done = training.unlabeled.pixels, 0
     logits = torch.empty(len(pixels), training.num_classes, device=pixels.device)
     for batch in iter_logits(training.teacher, pixels, training.eval_batch_size):

@@ -1,4 +1,4 @@
-"""Supervised training: the labeled loss on shuffled passes over the augmented labeled images."""
+"""Supervised training: shuffled passes over the augmented labeled images."""
 
 from collections.abc import Generator
 from dataclasses import dataclass

@@ -1,17 +1,17 @@
-"""Unsupervised Data Augmentation (arXiv 1904.12848): train strong views on sharpened weak predictions.
+"""Unsupervised Data Augmentation (arXiv 1904.12848): train strong views on the sharpened predictions of weak views.
 
     loss = mean_B CE(labeled) * [p(true) <= eta_t]
            + lambda_unlabeled * r(t) / U * sum_i weight_i * CE(strong_i, soft_i)
     soft_i = softmax(logits of weak view i / temperature)
 
-[condition] is 1 if the condition holds, else 0. Training-signal annealing leaves out labeled images that the model
-already classifies with confidence: those whose probability of the true class is above
+[condition] is 1 if the condition is true, else 0. Training-signal annealing leaves out the labeled images that the
+model already classifies well: those whose predicted probability of the true class, p(true), is above
 
-    eta_t = a_t * (1 - 1/K) + 1/K
+    eta_t = a_t * (1 - 1/K) + 1/K        K classes
 
-With progress t in [0, 1], a_t is t (`linear`), 1 - exp(-5 * t) (`log`) or exp(5 * (t - 1)) (`exp`). With `none`, all
-images are used. Annealing also applies with lambda_unlabeled=0. If the policy aligns distributions, it aligns the weak
-predictions before they are sharpened.
+By the setting `tsa`, a_t is t (linear), 1 - exp(-5 * t) (log) or exp(5 * (t - 1)) (exp), with the progress t in [0, 1].
+With tsa=none, all labeled images are used. Annealing also applies with lambda_unlabeled=0. If the threshold policy
+aligns distributions, the predictions of the weak views are aligned before they are sharpened.
 """
 
 import math
@@ -82,10 +82,7 @@ class UDA(OnlineMethod):
         return StepLoss(loss, labeled_sums(loss, logits, targets))
 
     def _annealed_loss(self, training: TrainingContext, logits: Tensor, targets: Tensor, progress: float) -> Tensor:
-        """Compute the mean loss of the labeled images that training-signal annealing does not leave out.
-
-        The loss is 0 if all images are left out.
-        """
+        """Compute the mean loss of the labeled images that training-signal annealing uses; 0 if it uses none."""
         if self.tsa == "none":
             return labeled_cross_entropy(training, logits, targets)
         classes = logits.shape[1]

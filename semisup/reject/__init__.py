@@ -1,10 +1,8 @@
 """Rejection of unlabeled images that seem to belong to none of the classes (open-set pseudo-labeling).
 
-An option computes one score for each image; a higher score means that the image is more likely to be of a class of the
-data set. Unlabeled images whose score is below a limit get weight 0: they are neither pseudo-labeled nor used for
-consistency. The limit is a number (`limit`), or the largest number that accepts a given share of the validation images
-(`keep`). Scores are pure functions of the logits or of the features of an image; `semisup/training/rejection.py`
-computes them, and `semisup/method/_policy.py` applies them to the weights of the threshold policy.
+Each option of this group computes one score for each image. An image with a higher score is more likely to belong to a
+class of the data set. Unlabeled images with a score below the rejection limit get weight 0 in the loss. The user sets
+the rejection limit (`limit`), or the share of the validation images that it must accept (`keep`).
 """
 
 import math
@@ -15,16 +13,20 @@ from torch import Tensor
 from semisup.errors import DataError
 
 SCORE, LIMIT, ACCEPTED = "reject/score", "reject/limit", "reject/accepted"
-"""Names in the state of a method: (N,) float32 scores of the unlabeled images, () float32 limit, and (N + L,) float32,
-1 for the accepted images and 0 for the rejected ones. The L labeled images come last and are always accepted."""
+"""Names of tensors in a method's memory.
+
+SCORE: (N,) float32, scores of the unlabeled images
+LIMIT: () float32, the rejection limit: the lowest score of an accepted image
+ACCEPTED: (N + L,) float32, 1 = accepted, 0 = rejected; the last L values are those of the labeled images, always 1
+"""
 
 
 @runtime_checkable
 class Reject(Protocol):
-    """Interface that all options share except `reject=none`.
+    """Interface of every option of this group that rejects images.
 
-    limit: lowest score of an accepted image; None = by `keep`
-    keep: share of the validation images that the limit accepts, in (0, 1]; None if `limit` is given
+    limit: the rejection limit: the lowest score of an accepted image; None if `keep` is given
+    keep: share of the validation images to accept, in (0, 1]; None if `limit` is given
     min_labeled: smallest number of labeled images with which scores can be computed
     """
 
@@ -46,7 +48,7 @@ class LogitReject(Reject, Protocol):
         """Compute the scores of n images, (n,) float32.
 
         Args:
-            logits: (n, K) float32, from the model that is evaluated, in eval mode, without augmentation.
+            logits: (n, K) float32, of the images without augmentation, computed in eval mode.
         """
         ...
 
@@ -55,7 +57,7 @@ class LogitReject(Reject, Protocol):
 class FeatureReject(Reject, Protocol):
     """Interface of an option whose score depends on the features of an image.
 
-    The features are those of the frozen encoder or, without one, the input of the classifier layer of the network.
+    The features are the output of the frozen encoder or, without an encoder, the input of the network's last layer.
     """
 
     def score_features(self, features: Tensor, labeled: Tensor) -> Tensor:
@@ -69,9 +71,14 @@ class FeatureReject(Reject, Protocol):
 
 
 def limit_for(scores: Tensor, keep: float) -> Tensor:
-    """Return the largest limit that accepts at least a share `keep` of V validation images, as () float32.
+    """Compute the largest rejection limit that accepts at least the share `keep` of V validation images.
 
-    The limit is the score of rank ceil(keep * V), counted from the highest.
+    Args:
+        scores: (V,) scores of the validation images.
+        keep: share of the images to accept, in (0, 1].
+
+    Returns:
+        () float32, the score of rank ceil(keep * V), counted from the highest score.
 
     Raises:
         DataError: there is no validation image.

@@ -1,4 +1,4 @@
-"""Settings of the limit, which all options of the group except `none` have."""
+"""Settings of the rejection limit: the lowest score of an accepted image."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,11 @@ from semisup.errors import SettingError, check_range
 
 @dataclass(frozen=True)
 class Limits:
-    """Settings of the lowest score of an accepted image: a number, or a share of the validation images; abstract."""
+    """Base class with the settings of the rejection limit.
+
+    limit: the lowest score of an accepted image; None if `keep` is given
+    keep: share of the validation images to accept, in (0, 1]; None if `limit` is given
+    """
 
     limit: float | None
     keep: float | None

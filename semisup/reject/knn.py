@@ -1,10 +1,10 @@
 """Reject images whose features are far from those of the labeled images (arXiv 2204.06507, section 3).
 
-    score_i = -|f_i - g_(k)|        f_i: features of image i; g_(k): the k-th nearest features of a labeled image
+    score_i = -|f_i - g_(k)|        f_i: features of image i; g_(k): features of the k-th nearest labeled image
 
-All features have unit length. The features of a frozen encoder do not change, so that the scores are computed once,
-before the first step. Without an encoder, the features are the input of the classifier layer of the network, and the
-scores are computed again at each evaluation.
+All features are scaled to unit length. With a frozen encoder, the scores are computed once, because the features do not
+change. Without an encoder, the features are the input of the network's last layer, and the scores are computed again at
+each evaluation.
 
 For 3,000 random rows of 1,280 features, 330 labeled images and k = 1, 5 and 50, the largest difference from
 pytorch-ood 0.4.0 (`KNN.predict_features`, with the opposite sign) is 2.4e-7, at distances of about 1.1.
@@ -21,7 +21,7 @@ from semisup.reject._limits import Limits
 
 @dataclass(frozen=True)
 class Knn(Limits):
-    """Settings of the distance to the k-th nearest labeled image. Keys: `conf/reject/knn.yaml`."""
+    """Settings of rejection by the distance to the k-th nearest labeled image. Keys: `conf/reject/knn.yaml`."""
 
     k: int
 

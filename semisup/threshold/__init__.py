@@ -1,8 +1,7 @@
-"""Threshold policies: they decide which pseudo-labels are selected, and with which weight.
+"""Threshold policies: they compute the weight of each pseudo-label; weight 0 means that it is not selected.
 
-Policies are pure functions: what a policy learns is a `StateDict`, which it returns and never changes in place. A
-policy has no access to the model. Offline methods call it with the whole unlabeled set, online methods with a batch; it
-can distinguish these cases only by the number of images.
+Offline methods call a policy with the whole unlabeled set, online methods with a batch. The functions of a policy are
+pure: they return a new memory (a `StateDict`) and never change the old one.
 """
 
 from functools import cache
@@ -28,16 +27,16 @@ class Policy(Protocol):
     def select(
         self, labels: PseudoLabels, index: Tensor, context: PolicyContext, memory: StateDict
     ) -> tuple[PolicyOutput, StateDict]:
-        """Compute the weights of U pseudo-labels: 0 = not selected, up to 1.
+        """Compute the weights of U pseudo-labels, in [0, 1]; 0 = not selected.
 
         Args:
             labels: pseudo-labels of U images.
             index: (U,) int64 in [0, N), the indices of these images.
-            context: progress of the training, and predictions of labeled images.
-            memory: memory that `init` or the previous `select` returned, on the device of the labels.
+            context: progress of the training, and predictions for labeled images.
+            memory: the memory that `init` or the previous call of `select` returned, on the device of the labels.
 
         Returns:
-            The weights, and the memory for the next `select`.
+            The weights, and the memory for the next call of `select`.
         """
         ...
 
@@ -52,7 +51,7 @@ class PolicyWithLoss(Protocol):
         Args:
             strong_logits: (U, K) logits of the images in the unlabeled loss.
             weight: (U,), the weights of these images that `select` returned.
-            memory: memory that the same call of `select` returned.
+            memory: the memory that `select` returned together with these weights.
         """
         ...
 
@@ -61,31 +60,31 @@ class PolicyWithLoss(Protocol):
 class AligningPolicy(Protocol):
     """Interface of a threshold policy that aligns predicted probabilities with a target class distribution.
 
-    Its pseudo-labels are the argmax of the aligned probabilities. Methods with soft targets use the aligned
-    probabilities, so that the loss uses the same labels as the log.
+    The pseudo-label of an image is the argmax of its aligned probabilities.
     """
 
     def align(self, probabilities: Tensor, memory: StateDict) -> Tensor:
-        """Align (U, K) predicted probabilities with the target class distribution.
-
-        Rows of the result sum to 1.
+        """Align predicted probabilities with the target class distribution.
 
         Args:
-            memory: memory that `select` returned for the same images.
+            probabilities: (U, K), the predicted probabilities.
+            memory: the memory that `select` returned for the same images.
+
+        Returns:
+            (U, K) aligned probabilities; each row sums to 1.
         """
         ...
 
 
 @runtime_checkable
 class LabelsFirstPolicy(Protocol):
-    """Interface of a threshold policy with which the training starts with a phase on labels only.
+    """Interface of a threshold policy that requires a first phase of training on labels only.
 
-    The policy observes the labeled loss of this phase, in which online methods do not use unlabeled images and do not
-    call `select`.
+    In this phase, online methods use no unlabeled images. They call `observe_labeled_loss` instead of `select`.
     """
 
     def is_labels_only(self, epoch: int) -> bool:
-        """Whether an epoch (counted from 0) belongs to the first phase of the training, on labels only."""
+        """Whether an epoch (counted from 0) belongs to the first phase, on labels only."""
         ...
 
     def observe_labeled_loss(self, loss_sum: Tensor, images: Tensor, epoch: int, memory: StateDict) -> StateDict:
@@ -110,7 +109,7 @@ def aligns(policy: Policy) -> TypeGuard[AligningPolicy]:
 
 
 def starts_with_labels(policy: Policy) -> TypeGuard[LabelsFirstPolicy]:
-    """Whether the training starts with a phase on labels only because of the threshold policy (Dash)."""
+    """Whether a threshold policy requires a first phase of training on labels only (Dash does)."""
     return _implements(type(policy), LabelsFirstPolicy)
 
 

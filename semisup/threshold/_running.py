@@ -1,6 +1,6 @@
 """Compute the update rate of the running means of threshold policies.
 
-It is 1 - momentum for a batch, and 1 for the whole unlabeled set, whose mean is exact.
+With update rate r, a running mean m becomes (1 - r) * m + r * (mean of the present images).
 """
 
 import torch
@@ -9,17 +9,23 @@ from torch import Tensor
 from semisup.core.types import StateDict
 
 SIZE = "pool"
-"""Name of N, () int64, in a policy's memory."""
+"""Name of the tensor with the number N of unlabeled images, () int64, in a policy's memory."""
 
 
 def pool_size_memory(num_unlabeled: int) -> StateDict:
-    """Build the part of a policy's memory that holds N, the number of unlabeled images."""
+    """Build the part of a policy's memory that contains the number of unlabeled images."""
     return {SIZE: torch.tensor(num_unlabeled)}
 
 
 def update_rate(momentum: float, count: int, memory: StateDict) -> Tensor:
-    """Compute the update rate of running means for `count` images, () float32.
+    """Compute the update rate of a running mean, () float32.
 
-    It is 1 - momentum if count < N, and otherwise 1, which gives the mean of these images.
+    Args:
+        momentum: weight of the old mean, in [0, 1).
+        count: number of the present images.
+        memory: a policy's memory, with the number N of unlabeled images.
+
+    Returns:
+        1 - momentum for a batch (count < N); 1 for the whole unlabeled set (count >= N).
     """
     return torch.where(memory[SIZE] > count, 1 - momentum, 1.0)

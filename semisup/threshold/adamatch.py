@@ -1,24 +1,23 @@
 """AdaMatch (arXiv 2106.04732), section 3: alignment, and a threshold relative to the confidence on labeled images.
 
     p_target = m * p_target + (1 - m) * mean of the predictions of the labeled images; starts at 1 / K     (K,)
-               (`prior`: predictions); or the class frequencies of the labels (labels); or 1 / K (uniform)
+               with prior=predictions; the class frequencies of the labels with prior=labels; 1 / K with prior=uniform
     p_bar    = m * p_bar + (1 - m) * mean_i p_i; the first value is mean_i p_i                             (K,)
     p~_i     = norm(p_i * (p_target + 1e-6) / (p_bar + 1e-6)), norm(x) = x / sum x                         (U, K)
     weight_i = 1 if max p~_i >= tau * (mean of the largest probabilities of the labeled images) else 0
 
-Both running means are updated before they are used. The pseudo-label is argmax p~_i, which can differ from argmax p_i:
-use `PolicyOutput.targets`, and `align` for soft targets. `threshold` is the cutoff for p~, which is the same for every
-class. tau = 1 still accepts images: those that are more confident than the labeled images on average.
+m is the setting `momentum`. Both running means are updated before they are used. The pseudo-label is argmax p~_i, which
+can differ from argmax p_i; `PolicyOutput.targets` contains it. `PolicyOutput.threshold` is the threshold on max p~_i,
+the same for every class. With tau = 1, images that are more confident than the average labeled image are selected.
 
-Assumption: the classes have the frequencies of the labeled images in the unlabeled set, too (with prior=uniform: they
-are equally frequent). If the frequencies differ, as in a reversed long tail, alignment takes correct labels away from
-the classes that are frequent in the unlabeled set; use a policy without alignment.
+Assumption: the unlabeled set has the class frequencies of the labeled images (with prior=uniform: all classes are
+equally frequent). If the frequencies differ, alignment removes correct labels of classes that are frequent in the
+unlabeled set; use a policy without alignment.
 
     online     the labeled images are the labeled batch, as in the paper. m = 0.999 has a time constant of 1,000 steps;
                use 0.99 for short runs
-    offline    the labeled images are the whole labeled set. A model that was trained on them is nearly certain, so the
-               cutoff is close to tau. The mean prediction of the unlabeled set is aligned to that of the labeled set
-               (m = 0)
+    offline    the labeled images are the whole labeled set, and m = 0. A model that was trained on the labeled images
+               is nearly certain of them, so the threshold is close to tau
 """
 
 from dataclasses import dataclass, field
@@ -36,7 +35,7 @@ from semisup.threshold.softmatch import PRIORS, align_distribution, prior_of, ru
 
 @dataclass(frozen=True)
 class AdaMatch:
-    """Settings of AdaMatch; m is `momentum`. Keys: `conf/threshold/adamatch.yaml`."""
+    """Settings of AdaMatch. Keys: `conf/threshold/adamatch.yaml`."""
 
     tau: float
     momentum: float
@@ -50,11 +49,11 @@ class AdaMatch:
         check_choice("prior", self.prior, ("predictions", *PRIORS))
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
-        """Build the initial memory of the AdaMatch policy: running values that `select` updates.
+        """Build the initial memory of the AdaMatch policy: values that `select` updates.
 
         Returns:
-            p_target: (K,) float32, the class distribution to which predictions are aligned.
-            p_bar: (K,) float32, running mean of the probabilities of unlabeled images; all 0 = no update yet.
+            p_target: (K,) float32, the class distribution with which predictions are aligned.
+            p_bar: (K,) float32, running mean of the probabilities of unlabeled images; all 0 before the first update.
         """
         start = {"p_target": torch.full((num_classes,), 1 / num_classes), "p_bar": torch.zeros(num_classes)}
         return start | pool_size_memory(num_unlabeled)

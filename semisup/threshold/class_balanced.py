@@ -1,20 +1,16 @@
-"""Select the most confident images of every predicted class, the same number of each.
+"""Select the k most confident images of every predicted class.
 
-    k = ceil(q * n / K)        select image i if fewer than k images with the same pseudo-label are more confident
+    k = ceil(q * n / K)        n: number of images seen so far; K: number of classes
 
-n is the number of images seen so far (N after one pass over the unlabeled set). So `q` is the selected share if every
-class has at least k images; if a class is predicted for fewer images, all of them are selected. Ties are broken by the
-lower index, so exactly k images are selected even if many have a softmax of 1.
+If a class is predicted for fewer than k images, all of them are selected; otherwise exactly k are, and the image with
+the lower index comes first if confidences are equal. So `q` is the selected share if every class has at least k images.
+Class-balanced self-training (arXiv 1810.07911) selects the same share of each class instead of the same number.
 
-Class-balanced self-training (arXiv 1810.07911) selects the same share of each class instead, so that the pseudo-labels
-are as unbalanced as the predictions. Here, as CReST (arXiv 2102.09559) intends, a class that is predicted often does
-not displace the other classes.
+    offline    all images are ranked by their present confidence
+    online     each image is ranked among the latest pseudo-labels of all images seen so far. Some of these are up to
+               one pass old. So slightly more than q is selected while the model's confidence grows
 
-    offline    exactly the k most confident images of every class; the memory is replaced
-    online     images are ranked among the last pseudo-labels of all images seen so far. These are up to one pass old,
-               so slightly more than q is selected while the model's confidence grows
-
-An image that is twice in a batch counts with its more confident label; a copy with another label has weight 0.
+If an image is twice in a batch, its more confident pseudo-label is used. A copy with another label has weight 0.
 """
 
 from collections.abc import Callable
@@ -41,10 +37,11 @@ class ClassBalanced:
         check_range("q", self.q, 0, 1)
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
-        """Build the memory: the last pseudo-label of each unlabeled image.
+        """Build the initial memory: the latest pseudo-label of each unlabeled image.
 
         Returns:
-            confidence: (N,) float32. targets: (N,) int64, -1 = the image was never seen.
+            confidence: (N,) float32.
+            targets: (N,) int64; -1 = the image was not seen yet.
         """
         return {"confidence": torch.zeros(num_unlabeled), "targets": torch.full((num_unlabeled,), -1)}
 
@@ -65,15 +62,17 @@ class ClassBalanced:
 def ranks_in_class(
     confidence: Tensor, targets: Tensor, num_classes: int
 ) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
-    """Rank images by confidence among those with the same pseudo-label; ties are broken by the lower index.
+    """Rank images by confidence among those with the same pseudo-label; of equal ones, the lower index is first.
 
     Args:
-        confidence, targets: (N,) the last pseudo-label of each image; a target of -1 = never seen.
+        confidence, targets: (N,), the latest pseudo-label of each image; target -1 = the image was not seen yet.
 
     Returns:
-        (K,) int64, number of images of each class; (N,) int64, rank of each image in its class, 0 = most confident;
-        and a function from the numbers (K,) of selected images to the smallest selected confidences (K,): 0 if a class
-        has fewer images, and 2, above every confidence, if the number is 0.
+        counts: (K,) int64, number of images of each class.
+        rank: (N,) int64, rank of each image in its class; 0 = most confident.
+        smallest_selected: function that computes the smallest selected confidence of each class, (K,), from the number
+            of selected images of each class, (K,). The result is 0 if the class has fewer images than that, and 2
+            (above every confidence) if the number is 0.
     """
     order = confidence.argsort(dim=0, descending=True, stable=True)
     order = order[targets[order].argsort(dim=0, stable=True)]  # (N,) by class, -1 first; then by confidence
@@ -90,13 +89,11 @@ def ranks_in_class(
 
 
 def update_memory(memory: StateDict, index: Tensor, confidence: Tensor, targets: Tensor) -> StateDict:
-    """Store the most confident pseudo-label of each image in a batch.
-
-    The result does not depend on the order of the batch.
+    """Store the pseudo-labels of a batch in the memory; if an image is twice in the batch, the more confident one.
 
     Args:
-        memory: memory with `confidence` and `targets`, as that of `ClassBalanced`.
-        index, confidence, targets: (U,), for the images of the batch; an image may be in it twice.
+        memory: memory with `confidence` and `targets`, as built by `ClassBalanced.init`.
+        index, confidence, targets: (U,), indices and pseudo-labels of the images in the batch.
     """
     highest = torch.full_like(memory["confidence"], -1).scatter_reduce(0, index, confidence, "amax")
     winners = torch.where(confidence == highest[index], targets, -1)

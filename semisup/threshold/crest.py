@@ -1,4 +1,4 @@
-"""CReST+ (arXiv 2102.09559): rarer classes get a larger share of their pseudo-labels, after progressive alignment.
+"""CReST+ (arXiv 2102.09559): align predictions, and select a larger share of the pseudo-labels of rarer classes.
 
     t        = 1 - (1 - align_end) * progress                                                       ()
     p_target = norm(pi^t), pi_k = share of class k in the labels, norm(x) = x / sum x               (K,)
@@ -7,20 +7,20 @@
     rate_k   = (n_(K+1-r) / n_(1))^alpha, r = rank of class k by its number of labels, 1 = most     (K,)
     select the floor(rate_k * n~_k) most confident images with the pseudo-label k = argmax p~_i, for each class k
 
-n_(1) >= ... >= n_(K) are the sorted numbers of labels, and n~_k is the number of images with the pseudo-label k among
-those seen so far. The rarest class has rate 1 and the most frequent one (n_(K) / n_(1))^alpha: pseudo-labels of rare
-classes have few errors, but there are too few of them. If all classes have equally many labels, every rate is 1 and
-every image is selected. Classes with equally many labels have the mean of the rates of their ranks. A class without
-labels counts as the rarest class with labels.
+n_(1) >= ... >= n_(K) are the sorted numbers of labels of the classes. n~_k is the number of images seen so far that
+have the pseudo-label k. m is the setting `momentum`. The rarest class has rate 1, and the most frequent class has rate
+(n_(K) / n_(1))^alpha. The reason is that pseudo-labels of rare classes have few errors, but there are too few of them.
+Classes with equally many labels have the mean of the rates of their ranks. A class without labels has the rate of the
+rarest class with labels.
 
-    offline    as in the paper, whose generations are the rounds of `method=noisy_student`
-    online     images are ranked among the last pseudo-labels of all images seen so far, as in `class_balanced`
+    offline    as in the paper; a generation in the paper is a round of `method=noisy_student`
+    online     each image is ranked among the latest pseudo-labels of all images seen so far, as in `class_balanced`
 
-`threshold` is the confidence of the last selected image of each class. The paper aligns the labels inside a
-generation, which also have a fixed threshold; here the labels that the rates select are aligned.
+`PolicyOutput.threshold` is the lowest selected confidence of each class. Unlike here, the paper selects by rates
+between generations, and aligns labels (with a fixed threshold) within a generation.
 
-Assumption: the unlabeled set has the class frequencies of the labels, at least in their order. With a reversed tail,
-the classes that are rare in the labels but frequent in the unlabeled set are selected entirely, errors included.
+Assumption: the order of the classes by frequency is the same in the unlabeled set and in the labels. Otherwise, nearly
+all pseudo-labels of a class that is rare only among the labels are selected, including the wrong ones.
 """
 
 from dataclasses import dataclass
@@ -39,7 +39,7 @@ from semisup.threshold.softmatch import align_distribution, running_mean
 
 @dataclass(frozen=True)
 class CReST:
-    """Settings of CReST+; m is `momentum`. Keys: `conf/threshold/crest.yaml`."""
+    """Settings of CReST+. Keys: `conf/threshold/crest.yaml`."""
 
     alpha: float
     align_end: float
@@ -53,12 +53,13 @@ class CReST:
         check_range("momentum", self.momentum, 0, 1, below=True)
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
-        """Build the initial memory: the last pseudo-label of each unlabeled image, and the distributions.
+        """Build the initial memory of the CReST+ policy: values that `select` updates.
 
         Returns:
-            confidence: (N,) float32. targets: (N,) int64, -1 = the image was never seen.
-            p_target: (K,) float32, the class distribution to which predictions are aligned.
-            p_bar: (K,) float32, running mean of the class probabilities; all 0 = no update yet.
+            confidence: (N,) float32, confidence of the latest pseudo-label of each unlabeled image.
+            targets: (N,) int64, the latest pseudo-label; -1 = the image was not seen yet.
+            p_target: (K,) float32, the class distribution with which predictions are aligned.
+            p_bar: (K,) float32, running mean of the class probabilities; all 0 before the first update.
         """
         last = {"confidence": torch.zeros(num_unlabeled), "targets": torch.full((num_unlabeled,), -1)}
         means = {"p_target": torch.full((num_classes,), 1 / num_classes), "p_bar": torch.zeros(num_classes)}
@@ -92,10 +93,11 @@ class CReST:
 
 
 def selection_rates(shares: Tensor, alpha: float) -> Tensor:
-    """Compute the share of the pseudo-labels of each class that is selected, (K,) float64 in [0, 1].
+    """Compute the share of each class's pseudo-labels to select, (K,) float64 in [0, 1].
 
     Args:
-        shares: (K,) class frequencies of the labels; classes with equal frequency get the same rate.
+        shares: (K,), share of each class in the labels; classes with equal shares get the same rate.
+        alpha: exponent of the rates; with 0, every rate is 1.
     """
     positive = exact(torch.where(shares > 0, shares, torch.inf).amin().maximum(shares))
     ordered = positive.sort(descending=True).values

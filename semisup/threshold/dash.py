@@ -1,20 +1,20 @@
-"""Select images whose loss is below a limit that shrinks during the training: Dash (arXiv 2109.00650).
+"""Dash (arXiv 2109.00650): select images with a loss below a limit that decreases during the training.
 
     rho_k    = max(C * gamma^-k * rho_0, rho_min),  k = floor((e - e_0) / every)
     weight_i = 1 if -log confidence_i <= rho_k else 0
 
--log confidence_i is the cross-entropy of an image with its own pseudo-label. So exp(-rho_k) is a rising threshold on
-the confidence, which is reported as `threshold`; with rho_min = 0.05 it ends at 0.951. e is the number of the epoch (a
-pass over the labeled images), and e_0 is the first epoch with pseudo-labels. The training begins on labels only. rho_0
-is the labeled loss at the end of that phase; unlike in one published implementation, test images are not used for it.
+-log confidence_i is the cross-entropy of image i with its own pseudo-label. The equivalent threshold on the confidence
+is exp(-rho_k), which is `PolicyOutput.threshold`; with rho_min = 0.05 it ends at 0.951. C is the setting `scale`. e is
+the number of the epoch (a pass over the labeled images), and e_0 is the first epoch with pseudo-labels. Before e_0, the
+model is trained on labels only. rho_0 is the labeled loss at the end of this first phase.
 
-    online     the first `warmup_epochs` epochs are on labels only; rho_0 is the mean labeled loss of the last of these
-               epochs. With warmup_epochs = 0, rho_0 is the loss of the first labeled batch
-    offline    the labels-only phase is the training before the first labeling, and at least `warmup_epochs` epochs;
-               rho_0 is the mean cross-entropy of the whole labeled set at the first labeling
+    online     the first phase has `warmup_epochs` epochs; rho_0 is the mean labeled loss of the last of these epochs.
+               With warmup_epochs = 0, rho_0 is the loss of the first labeled batch
+    offline    the first phase ends at the first labeling, after at least `warmup_epochs` epochs; rho_0 is the mean
+               cross-entropy of the whole labeled set at the first labeling
 
-In the paper's code an epoch has 1,024 steps. It has 2 epochs on labels only, then one reduction every 10 epochs. Labels
-are always hard here; the paper's code uses soft labels until rho_min is reached.
+In the paper's code, an epoch has 1,024 steps, warmup_epochs is 2 and `every` is 10. Pseudo-labels are always hard here;
+the paper's code uses soft ones until rho_min is reached.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class Dash:
-    """Settings of Dash; C is `scale`. Keys: `conf/threshold/dash.yaml`."""
+    """Settings of Dash. Keys: `conf/threshold/dash.yaml`."""
 
     scale: float
     gamma: float
@@ -47,13 +47,13 @@ class Dash:
         check_range("warmup_epochs", self.warmup_epochs, 0)
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
-        """Build the initial memory of the Dash policy: running values that `select` updates.
+        """Build the initial memory of the Dash policy.
 
         Returns:
-            rho_0: () float32, the labeled loss at the end of the phase on labels only; -1 = not set.
-            first_epoch: () int64, number of the first epoch with pseudo-labels (e_0 in the formula); -1 = not set.
-            warmup_epoch: () int64, the last epoch on labels only; -1 = none.
-            warmup_loss, warmup_images: () float64, sum of the losses and number of images of that epoch.
+            rho_0: () float32, labeled loss at the end of the first phase, on labels only; -1 = not known yet.
+            first_epoch: () int64, number of the first epoch with pseudo-labels; -1 = not known yet.
+            warmup_epoch: () int64, number of the latest epoch on labels only; -1 = none.
+            warmup_loss, warmup_images: () float64, sum of the losses and number of images of `warmup_epoch`.
         """
         zero = torch.zeros((), dtype=torch.float64)
         rho = {"rho_0": torch.tensor(-1.0), "first_epoch": torch.tensor(-1)}

@@ -1,17 +1,17 @@
 """FlexMatch (arXiv 2110.08263), section 3: lower thresholds for classes that the model has learned less well.
 
-    n_c      = number of the N images whose last confident pseudo-label is c
-    b_c      = n_c / max(max_c n_c, number of images without such a label)   with `warmup`; else n_c / max_c n_c
+    n_c      = number of images whose stored pseudo-label is c
+    b_c      = n_c / max(max_c n_c, number of images without a stored label) with `warmup`; else n_c / max_c n_c
     weight_i = 1 if confidence_i >= tau * b(y_i) / (2 - b(y_i)) else 0
 
-The weights of a batch use the value of b before this batch. Then the pseudo-labels y_i of images with confidence_i >=
-tau are stored. While none is stored, b = 0 and every image is selected, as published.
+The stored pseudo-label of an image is the latest one with a confidence of at least tau. Labels are stored after the
+weights of the batch are computed. While no label is stored, b = 0 and every image is selected, as in the paper.
 
     online     as in the paper
-    offline    b is computed from the previous labeling round; the first round selects the whole unlabeled set
+    offline    b is computed from the previous labeling; the first labeling selects the whole unlabeled set
 
-If an image is twice in a batch and confident in two classes, the class with the higher number is stored, so that the
-order of the batch does not matter. `threshold` is tau * b_c / (2 - b_c).
+`PolicyOutput.threshold` is tau * b_c / (2 - b_c) for each class c. If an image is twice in a batch with two confident
+labels, the class with the higher number is stored.
 """
 
 from dataclasses import dataclass
@@ -37,10 +37,10 @@ class FlexMatch:
         check_range("tau", self.tau, 0, 1)
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
-        """Build the initial memory of the FlexMatch policy: running values that `select` updates.
+        """Build the initial memory of the FlexMatch policy.
 
         Returns:
-            last_label: (N,) int64, the last confident pseudo-label of each image; -1 = none.
+            last_label: (N,) int64, the latest pseudo-label of each image with a confidence of at least tau; -1 = none.
         """
         return {"last_label": torch.full((num_unlabeled,), -1)}
 
@@ -59,12 +59,13 @@ class FlexMatch:
 
 
 def learning_status(last_label: Tensor, num_classes: int, warmup: bool) -> Tensor:
-    """Compute the learning status b of each class.
+    """Compute the learning status b of each class (see the formula at the top of this module).
 
     Args:
-        last_label: (N,) int64, the last confident pseudo-label; -1 = none.
+        last_label: (N,) int64, the stored pseudo-label of each image; -1 = none.
         num_classes: K.
-        warmup: also count images without a label, so that early thresholds are low.
+        warmup: whether the denominator also takes into account the images without a stored label, which keeps early
+            thresholds low.
 
     Returns:
         (K,) float32 in [0, 1]; 0 for a class without images.

@@ -1,23 +1,23 @@
 """FreeMatch (arXiv 2205.07246), section 4: global and class thresholds that follow the model's confidence.
 
-Each step updates three running means over its U images, which start at 1 / K, and computes weights from them:
+Each step updates three running means with the predictions p_i for its U images, and computes weights from them. The
+running means start at 1 / K. m is the setting `momentum`, and y_i is the pseudo-label of image i:
 
     tau_t    = m * tau_(t-1) + (1 - m) * mean_i confidence_i            ()
     p~_t     = m * p~_(t-1)  + (1 - m) * mean_i p_i                     (K,)
     h~_t     = m * h~_(t-1)  + (1 - m) * histogram(y) / U               (K,)
     weight_i = 1 if confidence_i >= tau_t * p~_t(y_i) / max_c p~_t(c) else 0
 
-The fairness term of the paper is added to the unlabeled loss. With q_i = softmax(logits in that loss) of the selected
-images, norm(x) = x / sum x, and 1/0 = 0:
+The fairness term of the paper is added to the unlabeled loss (and multiplied by `method.lambda_unlabeled`). q_i is the
+softmax of the logits of a selected image in the unlabeled loss; norm(x) = x / sum x; 1/0 = 0:
 
     a = norm(p~_t / h~_t)        b = norm(mean_i q_i / histogram(argmax q))
     penalty = lambda_fairness * sum_c a_c * log(b_c + 1e-12)
 
-The sign of the term is the published one: the term grows with the agreement of a and b. A class that is predicted for
-no image has b_c = 0; it adds log(1e-12) * a_c and has no gradient. If no image is selected, the term and its gradient
-are 0. `method.lambda_unlabeled` multiplies the term like the rest of the unlabeled loss.
+The sign is that of the paper: the term is larger if a and b agree. A class that is predicted for no image has b_c = 0;
+it adds the constant a_c * log(1e-12). If no image is selected, the term and its gradient are 0.
 
-    online     as in the paper. The logits are those of the strong views, as in the paper; in mean_teacher, those of the
+    online     as in the paper, with the logits of the strong views. In mean_teacher, the logits are those of the
                student's weak views; in mixmatch, those of the mixed images. m = 0.999 has a time constant of 1,000
                steps; use 0.99 for short runs
     offline    the means are those of the whole unlabeled set (m = 0), and there is no fairness term
@@ -36,7 +36,7 @@ from semisup.threshold._running import pool_size_memory, update_rate
 
 @dataclass(frozen=True)
 class FreeMatch:
-    """Settings of FreeMatch; m is `momentum`. Keys: `conf/threshold/freematch.yaml`."""
+    """Settings of FreeMatch. Keys: `conf/threshold/freematch.yaml`."""
 
     momentum: float
     lambda_fairness: float
@@ -48,12 +48,12 @@ class FreeMatch:
         check_range("lambda_fairness", self.lambda_fairness, 0)
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
-        """Build the initial memory of the FreeMatch policy: running values that `select` updates.
+        """Build the initial memory of the FreeMatch policy: running means that `select` updates.
 
         Returns:
             tau: () float32, the global threshold tau_t: running mean of the confidence.
             p: (K,) float32, p~_t: running mean of the class probabilities.
-            histogram: (K,) float32, h~_t: running share of each pseudo-label.
+            histogram: (K,) float32, h~_t: running mean of the share of each class in the pseudo-labels.
         """
         share = torch.full((num_classes,), 1 / num_classes)
         return {"tau": share[0].clone(), "p": share, "histogram": share.clone()} | pool_size_memory(num_unlabeled)
@@ -73,10 +73,9 @@ class FreeMatch:
         return PolicyOutput(selected.to(labels.confidence.dtype), labels.targets, threshold), memory
 
     def penalty(self, strong_logits: Tensor, weight: Tensor, memory: StateDict) -> Tensor:
-        """Compute FreeMatch's fairness term (see the top of this module), () float.
+        """Compute FreeMatch's fairness term, `penalty` in the formula at the top of this module, () float.
 
-        The gradient flows only through the probabilities q_i = softmax(`strong_logits`_i), not through argmax q or the
-        running means.
+        The gradient flows through the probabilities q_i = softmax(`strong_logits`_i), but not through argmax q.
 
         Args:
             strong_logits: (U, K), the logits in the unlabeled loss.
@@ -91,7 +90,16 @@ class FreeMatch:
 
 
 def class_weights(targets: Tensor, weight: Tensor, like: Tensor) -> Tensor:
-    """Sum the weights of the images of each class; the result is (K,) float."""
+    """Sum the weights of the images of each class.
+
+    Args:
+        targets: (U,) int64, class of each image.
+        weight: (U,), weight of each image.
+        like: any (K,) tensor of the type and device of the result.
+
+    Returns:
+        (K,) float.
+    """
     return torch.zeros_like(like).index_add(0, targets, weight.to(like.dtype))
 
 

@@ -3,9 +3,9 @@
     offline    tau = the confidence of the ceil(q * N)-th most confident image of the unlabeled set
     online     tau_t = m * tau_(t-1) + (1 - m) * tau_batch; at the first batch, tau = tau_batch
 
-tau_batch is the confidence of the ceil(q * U)-th most confident image of a batch of U images. Curriculum labeling
-(arXiv 2001.06001) increases the percentile from round to round, for example by 0.2; here q is constant. All images with
-a confidence equal to the threshold are selected.
+tau_batch is the confidence of the ceil(q * U)-th most confident image of a batch of U images. m is the setting
+`momentum`. All images with a confidence of at least the threshold are selected. Curriculum labeling (arXiv 2001.06001)
+increases q from round to round, for example by 0.2; here q is constant.
 """
 
 import math
@@ -21,7 +21,7 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class Quantile:
-    """Settings of the quantile policy; m is `momentum`. Keys: `conf/threshold/quantile.yaml`."""
+    """Settings of the quantile policy. Keys: `conf/threshold/quantile.yaml`."""
 
     q: float
     momentum: float

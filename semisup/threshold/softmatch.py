@@ -8,18 +8,16 @@
     var      = m * var + (1 - m) * (sum_i (c_i - mean c)^2 / (U - 1)); starts at 1      ()
     weight_i = exp(-min(c_i - mu, 0)^2 / (2 * var / n^2))
 
-pi is 1 / K, as in the paper (`prior`: uniform), or the class frequencies of the labels (labels).
+m is the setting `momentum`, and n is `n_sigma`. pi is 1 / K with prior=uniform, as in the paper, or the class
+frequencies of the labels with prior=labels. All running values are updated before the weights are computed. Alignment
+changes only the weights: the pseudo-label is argmax p_i. `PolicyOutput.threshold` is mu for every class.
 
-Assumption of the alignment: the unlabeled set has the class frequencies pi. If some classes are more frequent there,
-the weights of their correct labels are reduced; use uniform_alignment=false.
-
-All running values are updated before the weights are computed. Alignment changes only the weights: the pseudo-label is
-the argmax of p_i. If there is only one image, it has no variance, and var is unchanged. `threshold` is mu for every
-class; the weight of more confident images is 1.
+Assumption of the alignment: the unlabeled set has the class frequencies pi. If a class is more frequent than that, the
+weights of its correct labels are reduced; use uniform_alignment=false.
 
     online     as in the paper. m = 0.999 has a time constant of 1,000 steps; use 0.99 for short runs
     offline    mean and variance are those of the whole unlabeled set (m = 0). Hardly any weight is exactly 0, so nearly
-               the whole set is used, with weights
+               the whole set is used
 """
 
 from dataclasses import dataclass, field
@@ -38,7 +36,7 @@ PRIORS = ("labels", "uniform")
 
 @dataclass(frozen=True)
 class SoftMatch:
-    """Settings of SoftMatch; n is `n_sigma`, m is `momentum`. Keys: `conf/threshold/softmatch.yaml`."""
+    """Settings of SoftMatch. Keys: `conf/threshold/softmatch.yaml`."""
 
     n_sigma: float
     momentum: float
@@ -57,11 +55,11 @@ class SoftMatch:
             )
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
-        """Build the initial memory of the SoftMatch policy: running values that `select` updates.
+        """Build the initial memory of the SoftMatch policy: values that `select` updates.
 
         Returns:
             mu, var: () float32, running mean and variance of the confidence.
-            p_bar: (K,) float32, running mean of the class probabilities; all 0 = no update yet.
+            p_bar: (K,) float32, running mean of the class probabilities; all 0 before the first update.
         """
         start = {"mu": torch.tensor(1 / num_classes), "var": torch.tensor(1.0), "p_bar": torch.zeros(num_classes)}
         return start | pool_size_memory(num_unlabeled)
@@ -87,10 +85,11 @@ class SoftMatch:
 
 
 def prior_of(name: str, context: PolicyContext, like: Tensor) -> Tensor:
-    """Return the class distribution to which predictions are aligned, (K,) float.
+    """Return the class distribution with which predictions are aligned, (K,) float.
 
     Args:
-        name: `uniform` or `labels`.
+        name: `uniform`, or `labels` for the class frequencies of the labels.
+        context: source of the class frequencies of the labels.
         like: any (K,) tensor of the type and device of the result.
     """
     if name == "uniform":
@@ -100,9 +99,15 @@ def prior_of(name: str, context: PolicyContext, like: Tensor) -> Tensor:
 
 
 def running_mean(p_bar: Tensor, probabilities: Tensor, rate: Tensor) -> Tensor:
-    """Update the running mean p_bar (K,) by the mean of (U, K) probabilities, with the rate `rate`.
+    """Update a running mean of class probabilities.
 
-    If p_bar is all 0 (no update yet), return the mean itself. If U = 0, return p_bar unchanged.
+    Args:
+        p_bar: (K,), the running mean; all 0 before the first update.
+        probabilities: (U, K), probabilities of the present images.
+        rate: weight of the present images in the new mean, in (0, 1].
+
+    Returns:
+        (K,), the new running mean. At the first update it is the mean of `probabilities`. If U = 0, it is `p_bar`.
     """
     if len(probabilities) == 0:
         return p_bar
@@ -111,9 +116,15 @@ def running_mean(p_bar: Tensor, probabilities: Tensor, rate: Tensor) -> Tensor:
 
 
 def align_distribution(probabilities: Tensor, p_target: Tensor, p_bar: Tensor) -> Tensor:
-    """Rescale (U, K) probabilities, so that their mean moves from `p_bar` (K,) towards `p_target` (K,).
+    """Rescale probabilities by p_target / p_bar, so that their mean comes closer to `p_target`.
 
-    The rows of the result sum to 1.
+    Args:
+        probabilities: (U, K).
+        p_target: (K,), the desired class distribution.
+        p_bar: (K,), the running mean of the probabilities.
+
+    Returns:
+        (U, K) float32; each row sums to 1.
     """
     scaled = probabilities.float() * (p_target + 1e-6) / (p_bar + 1e-6)
     return scaled / scaled.sum(dim=1, keepdim=True)

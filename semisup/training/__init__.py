@@ -1,1 +1,1 @@
-"""The training loop, its state, and evaluation."""
+"""The training of a run: training loop, evaluation, and the state from which training can be resumed."""

@@ -25,7 +25,7 @@ from semisup.training.state import Best
 
 
 class Evaluation(NamedTuple):
-    """Predictions of a model for the n images of a split (validation or test) whose class is known.
+    """Predictions of a model for the n validation or test images of known class.
 
     loss: mean cross-entropy; NaN if n = 0
     confusion: (K, K) int64 on the CPU; a row is a true class
@@ -61,9 +61,11 @@ class Evaluation(NamedTuple):
         return reliability(confidence, predicted == self.targets)
 
     def what_if(self, temperature: float, shift: Tensor | None = None) -> ThresholdCurve:
-        """Compute the threshold curve of the predictions, as they would be as pseudo-labels.
+        """Compute the threshold curve of the predictions: coverage and accuracy for each threshold on the confidence.
 
-        The logits are divided by `temperature`; `shift` (K,) of debiasing is added to them.
+        Args:
+            temperature: calibration temperature, by which the logits are divided.
+            shift: (K,), values that debiasing adds to the logits; None = none.
         """
         logits = self.logits / temperature
         _, confidence, predicted = predict(logits if shift is None else logits + shift)
@@ -74,7 +76,11 @@ class Evaluation(NamedTuple):
         return predict(self.logits).probabilities.float().cpu()
 
     def predictions(self, images: Images) -> Predictions:
-        """Collect path, true class, predicted class and confidence of each image of known class."""
+        """Collect path, true class, predicted class and confidence of each image of known class.
+
+        Args:
+            images: the images that were evaluated.
+        """
         _, confidence, predicted = predict(self.logits)
         known = (images.targets >= 0).tolist()
         paths = [path for path, has_class in zip(images.paths, known, strict=True) if has_class]
@@ -82,7 +88,11 @@ class Evaluation(NamedTuple):
 
 
 def improves(metric: str, evaluation: Evaluation, best: Best | None) -> bool:
-    """Whether an evaluation is better than the best one so far, by the metric `train.select_by`."""
+    """Whether an evaluation is better than the best one so far (None = there is none).
+
+    Args:
+        metric: the validation metric to compare (`train.select_by`); a lower `loss` is better.
+    """
     sign = -1 if metric == "loss" else 1
     return best is None or bool(sign * getattr(evaluation, metric) > sign * getattr(best, metric))
 
@@ -90,10 +100,8 @@ def improves(metric: str, evaluation: Evaluation, best: Best | None) -> bool:
 def evaluate(model: nn.Module, images: Images, num_classes: int, batch_size: int) -> Generator[int, None, Evaluation]:
     """Evaluate a model on the validation or test images; images of unknown class (-1) are ignored.
 
-    The only wait for the device is at the end.
-
     Yields:
-        the number of images done, after each batch.
+        The number of images done, after each batch.
     """
     device = images.pixels.device
     loss = torch.zeros((), dtype=sum_dtype(device), device=device)
@@ -124,10 +132,10 @@ def finished_event(
 
     Args:
         end: step and epoch at the end of the training.
-        summary: the other values of the summary.
-        splits: `validation`, and `test` if there is a test set.
-        calibrates: whether pseudo-labels use calibrated confidences; then the threshold curve does, too.
-        shift: (K,), what debiasing adds to the logits of pseudo-labels; the threshold curve includes it.
+        summary: values for summary.json, to which those of the evaluations are added.
+        splits: `validation`, and `test` if there is a test set -> its evaluation and images.
+        calibrates: whether the threshold curve uses calibrated confidences.
+        shift: (K,), values that debiasing adds to the logits for the threshold curve; None = none.
     """
     evaluations = {split: evaluation for split, (evaluation, _) in splits.items()}
     validation = evaluations["validation"]

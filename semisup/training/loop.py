@@ -1,15 +1,12 @@
-"""The training loop: it trains and yields events; it writes no file and prints nothing.
+"""The training loop: a generator that trains a model and yields events; it writes no files and prints nothing.
 
     state = start(problem, settings)
     for event in train(problem, settings, state):
-        ...                  # at StepEnd, EpochEnd and BurnInEnd, `state.snapshot()` is a state to resume from
+        ...                  # at StepEnd, EpochEnd and BurnInEnd, `state.snapshot()` can be saved
 
-BurnInEnd is the event right before the first labeling of the unlabeled set, or at the end if it is never labeled. The
-generator may also be closed at a Progress event: in an evaluation, in a labeling of the unlabeled set, or in what a
-method prepares before the first step. The state is then that before it, and it is repeated when training is resumed.
-
-State holds everything that training needs to continue, and every random draw is a function of the seed and the
-position. So `restore(state, snapshot)` followed by `train` is bit-identical to an uninterrupted training.
+BurnInEnd is the event before the first labeling of the unlabeled set by an offline method. The generator may be closed
+at any event; after a Progress event, the evaluation or labeling in progress is repeated when the training is resumed.
+`restore(state, snapshot)` followed by `train` is bit-identical to an uninterrupted training.
 """
 
 import math
@@ -54,13 +51,10 @@ Metrics = dict[str, float | int | None]
 
 
 def train(problem: TrainingData, settings: TrainingConfig, state: State) -> Generator[Event, None, None]:
-    """Train from the position of `state` to the end (all epochs or steps, or early stopping); yield events.
-
-    The last event is Finished.
+    """Train from `state` to the end (all epochs or steps, or early stopping); yield events, at last Finished.
 
     Raises:
-        DivergedError: a loss or gradient was not finite. The error is raised before the next save or the end of the
-            epoch.
+        DivergedError: a loss or gradient was not finite. On a GPU, it is raised at the end of the epoch or earlier.
     """
     training = make_context(problem, settings, state)
     method, plan = settings.method, settings.train
@@ -86,9 +80,10 @@ def train(problem: TrainingData, settings: TrainingConfig, state: State) -> Gene
 def _epoch(
     problem: TrainingData, settings: TrainingConfig, training: TrainingContext, state: State, steps: int
 ) -> Generator[Event, None, None]:
-    """Train for the remaining steps of an epoch, with evaluations.
+    """Train for the remaining steps of an epoch, with the evaluations that are due.
 
-    If the method must act on the evaluation, the accuracy is stored in `state.pending_accuracy`.
+    After an evaluation at the end of the epoch, `state.pending_accuracy` is the validation accuracy for
+    `Method.on_evaluation`.
     """
     method, plan = settings.method, settings.train
     while state.position < steps and not _must_stop(plan, state):
@@ -121,7 +116,7 @@ def _epoch(
 def _report(
     settings: TrainingConfig, training: TrainingContext, state: State, position: Position
 ) -> Generator[Event, None, None]:
-    """Report the pseudo-labels since the last evaluation; then the scores of this evaluation apply."""
+    """Yield the method's diagnostic events; then store the new scores of `reject` in the method's memory."""
     state.memory = yield from settings.method.report(training, state.memory, position)
     state.memory, state.rescored = state.memory | state.rescored, {}
 
@@ -143,7 +138,7 @@ def _must_stop(plan: TrainSettings, state: State) -> bool:
 
 
 def _is_finished(plan: TrainSettings, state: State) -> bool:
-    """Whether the training is finished, including its last evaluation; always False within an epoch."""
+    """Whether no training step is left; always False within an epoch."""
     last = _must_stop(plan, state) or (plan.epochs is not None and state.epoch >= plan.epochs)
     return last and state.position == 0
 
@@ -157,17 +152,15 @@ def _current_position(plan: TrainSettings, state: State, steps_in_epoch: int) ->
 
 
 def learning_rate(optimizer: torch.optim.Optimizer) -> float:
-    """Return the present learning rate of all layers except a head with its own rate (`optimizer.head_lr`)."""
+    """Return the present learning rate of the layers, without that of a head with a rate of its own."""
     groups = optimizer.param_groups
     full = [group for group in groups if group["lr_scale"] <= 1] or groups
     return max(float(group["lr"]) for group in full)
 
 
 def training_step(training: TrainingContext, settings: TrainingConfig, state: State, position: Position) -> None:
-    """Train for one step: compute the loss and its gradient, and update the weights.
-
-    This function does not wait for the GPU, except for methods with `skip_rejected`.
-    """
+    """Train for one step: compute the loss and its gradient, and update the weights and the counters of `state`."""
+    # nothing here waits for the GPU, except methods with `skip_rejected`
     seed_dropout(settings.seed, position.step)
     rate = settings.optimizer.lr * settings.schedule.factor(position.progress)
     for group in state.optimizer.param_groups:
@@ -195,13 +188,14 @@ def training_step(training: TrainingContext, settings: TrainingConfig, state: St
 
 
 def _limit_gradient(optimizer: torch.optim.Optimizer, max_norm: float | None) -> torch.Tensor:
-    """Clip the gradients to the norm `max_norm`, and return whether they are finite.
+    """Clip the gradients to the norm `max_norm` (None = no clipping).
 
-    The result is () bool on the device. A finite loss can have a gradient that is not finite; one step later, no weight
-    is finite. The norm also overflows for gradients above 1.8e19, with which no training can continue. Computing the
-    norm takes 0.36 ms for small_cnn and 1.7 ms for WRN-28-2 (one thread), 0.2 to 0.5 % of a step; the largest absolute
-    value would take 0.8 and 24 ms.
+    Returns:
+        () bool on the device, whether the norm of all gradients is finite.
     """
+    # A finite loss can have a gradient that is not finite; one step later, no weight is finite. The norm also overflows
+    # for gradients above 1.8e19, with which no training can continue. It takes 0.36 ms for small_cnn and 1.7 ms for
+    # WRN-28-2 (one thread), 0.2 to 0.5 % of a step; the largest absolute value would take 0.8 and 24 ms.
     parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
     trained = [parameter for parameter in parameters if parameter.grad is not None]
     norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in trained if parameter.grad is not None])
@@ -228,15 +222,17 @@ def _evaluate(
     *,
     selects_best: bool,
 ) -> Generator[Event, None, float]:
-    """Evaluate the teacher on the validation set.
+    """Evaluate the teacher on the validation set; yield events, at last EvalEnd.
 
     Args:
-        last: epoch and position of the last step, to which the state returns if the evaluation is interrupted.
-        selects_best: whether the teacher becomes the best model if the metric of `train.select_by` improved. Only such
-            evaluations count for `train.patience`.
+        last: epoch and position within it, to which `state` is reset if the evaluation is interrupted.
+        selects_best: whether this evaluation can select the best model and counts for `train.patience`.
+
+    Returns:
+        The validation accuracy in [0, 1]; 1.0 with `train.refit`.
 
     Raises:
-        DivergedError: the loss is not finite; the weights are unusable and are not saved.
+        DivergedError: the loss is not finite.
     """
     trained = time.monotonic()
     state.check()
@@ -280,10 +276,13 @@ def _evaluate(
 
 
 def _log_refit(state: State, trained: float, *, selects_best: bool) -> Generator[Event, None, float]:
-    """Log the training metrics of a refit in place of an evaluation, because a refit has no validation images.
+    """Yield the training metrics of a refit (`train.refit`), which has no validation images to evaluate.
+
+    Args:
+        trained: value of time.monotonic() at the end of the last step.
 
     Returns:
-        1.0 as the accuracy. So a method whose `gate` is below 1 labels the unlabeled set whenever its epoch has come.
+        1.0 in place of the validation accuracy, so that the unlabeled set is labeled with any `gate` below 1.
     """
     metrics = _epoch_metrics(state) | {
         "lr": learning_rate(state.optimizer),
@@ -297,10 +296,10 @@ def _log_refit(state: State, trained: float, *, selects_best: bool) -> Generator
 
 
 def _select_best(plan: TrainSettings, state: State, evaluation: Evaluation) -> bool:
-    """Store the model as the best one if it has the best value so far of the metric `train.select_by`.
+    """Store the model as the best one if its validation metric (`train.select_by`) is the best so far.
 
     Returns:
-        whether it improved.
+        Whether the model was stored.
     """
     if not improves(plan.select_by, evaluation, state.best):
         state.evaluations_without_improvement += 1
@@ -316,7 +315,7 @@ def _teacher_weights(state: State) -> dict[str, torch.Tensor]:
 
 
 def _refit_summary(state: State) -> Metrics:
-    """Build the summary of a refit (`train.refit`), which has no accuracy and whose model is the last one."""
+    """Build the summary of a refit (`train.refit`): it has no accuracy, and the best model is the last one."""
     length: Metrics = {"steps": state.step, "epochs": state.epoch, "labeled_steps": state.labeled_steps}
     return length | {"best/step": state.step, "best/epoch": state.epoch}
 
@@ -337,12 +336,12 @@ def _epoch_metrics(state: State) -> Metrics:
 def _finish(
     problem: TrainingData, settings: TrainingConfig, state: State, shift: torch.Tensor | None
 ) -> Generator[Event, None, None]:
-    """Evaluate the run's best model on the validation and test sets.
+    """Evaluate the best model on the validation and test sets, and yield the event Finished.
 
-    The test set is used only here.
+    The test set is not used anywhere else.
 
     Args:
-        shift: (K,), what debiasing adds to the logits of pseudo-labels at the end of the training.
+        shift: (K,), values that debiasing adds to the logits for pseudo-labels at the end of the training.
     """
     if settings.train.refit:
         state.best = Best(state.step, state.epoch, **dict.fromkeys(SELECTION_METRICS), weights=_teacher_weights(state))

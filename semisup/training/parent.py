@@ -1,7 +1,6 @@
-"""Start a training from the best model of a finished run (the parent run, `from.run`).
+"""Start a training from the best model of a finished run, the parent run (`from.run`).
 
-The run is identified by its checkpoint, whose name has the digest of its content. So the weights are the same whenever
-the training starts.
+`from.checkpoint` names the checkpoint of the parent run. The name contains a digest of the checkpoint's content.
 """
 
 from dataclasses import dataclass
@@ -24,14 +23,12 @@ class ParentSettings:
     checkpoint: str | None
 
     def load(self, model: nn.Module) -> None:
-        """Copy the weights of the parent run into a model.
-
-        Without a parent run, leave the model unchanged.
+        """Copy the weights of the parent run into a model; without a parent run, leave the model unchanged.
 
         Raises:
             RecordError: the checkpoint is missing or damaged.
-            SettingError: the images of the parent run have another number of channels, or another size that changes
-                the shapes of the weights.
+            SettingError: the weights have other shapes than those of the model, because the images of the parent run
+                have another size or another number of channels.
         """
         if self.run is None or self.checkpoint is None:
             return

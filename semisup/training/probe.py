@@ -1,13 +1,11 @@
-"""Fit probes: scikit-learn classifiers on the features of the labeled images, used as reference runs.
-
-The classifiers use the features of an encoder or, without an encoder, the pixels:
+"""Fit probes: scikit-learn classifiers on the features of the labeled images, with which runs are compared.
 
     logistic_regression    minimize sum_i CE(W f_i + b, y_i) + |W|^2 / (2 * C); b has no penalty
     nearest_neighbors      vote of the k nearest labeled images, each with weight 1 / distance
 
-The features f have unit length. `model=linear` also multiplies them by a scale; here the choice of C has this effect.
-Every value of C or k is fitted once, and the value with the best validation metric of `train.select_by` is selected; if
-several are equal, the first one.
+The features f_i are those of an encoder or, without an encoder, the pixels; they are scaled to unit length. A
+classifier is fitted for every value of C or k, and the one with the best validation metric (`train.select_by`) is
+selected; of equal ones, the first.
 """
 
 import warnings
@@ -38,9 +36,9 @@ MISSING_LOGIT = -1e4
 class ProbeSettings:
     """Settings of probes: classifiers that are fitted to features without a training loop.
 
-    classifier: classifier of this run, logistic_regression or nearest_neighbors; null = the run trains its model
-    C: inverse penalties of logistic regression to select from, above 0; [] = runs on features get no such reference run
-    k: numbers of neighbors to select from, at least 1; [] = runs on features get no such reference run
+    classifier: logistic_regression or nearest_neighbors; null = the run is not a probe
+    C: inverse penalties of logistic regression to choose from, above 0; [] = runs are not compared with it
+    k: numbers of neighbors to choose from, at least 1; [] = runs are not compared with nearest_neighbors
     """
 
     classifier: str | None
@@ -60,7 +58,7 @@ class ProbeSettings:
 
     @property
     def values(self) -> list[float] | list[int]:
-        """Values of C or k among which validation selects."""
+        """Values of C or k to choose from; [] if the run is not a probe."""
         values: list[float] | list[int] = getattr(self, GRIDS[self.classifier]) if self.classifier else []
         return values
 
@@ -68,9 +66,9 @@ class ProbeSettings:
 class FittedProbe(NamedTuple):
     """Result of fitting a probe.
 
-    evaluations: evaluation of each value of C or k on the validation set
-    best: the selected model; its weights are empty for nearest_neighbors, which stores the labeled images
-    finished: evaluation of the selected model on all splits
+    evaluations: for each value of C or k, the evaluation on the validation set
+    best: the selected model; its weights are {} for nearest_neighbors
+    finished: evaluation of the selected model on the validation and test sets
     """
 
     evaluations: list[EvalEnd]
@@ -79,9 +77,9 @@ class FittedProbe(NamedTuple):
 
 
 def fit_probe(problem: TrainingData, settings: TrainingConfig, probe: ProbeSettings) -> FittedProbe:
-    """Fit every value of C or k, and select the one that is best on the validation set.
+    """Fit a classifier for every value of C or k, and select the best one on the validation set.
 
-    The selected model is evaluated on the validation and test sets.
+    The selected classifier is also evaluated on the test set.
     """
     assert probe.classifier is not None
     features, batch_size = unit_features(problem.labeled), settings.train.eval_batch_size
@@ -137,10 +135,7 @@ def _finish(
 
 @torch.no_grad()
 def unit_features(images: Images) -> Any:
-    """Compute (n, D) float64 features of unit length, without augmentation.
-
-    Without an encoder, the features are the pixels. Each row is divided by its Euclidean length.
-    """
+    """Return the features of images (without an encoder, the pixels), each scaled to unit length, as (n, D) float64."""
     pixels = images.pixels
     as_input = plain_input(pixels)
     rows = [normalize(as_input(batch).flatten(1), dim=1).cpu().double().numpy() for batch in pixels.split(256)]
@@ -150,7 +145,13 @@ def unit_features(images: Images) -> Any:
 def _logistic_regression(
     features: Any, targets: Any, inverse_penalty: float, problem: TrainingData, settings: TrainingConfig
 ) -> nn.Module:
-    """Fit scikit-learn's logistic regression, and convert it to the run's linear model with scale 1."""
+    """Fit scikit-learn's logistic regression, and copy its weights into the run's linear model.
+
+    Args:
+        features: (n, D), of unit length.
+        targets: (n,) classes.
+        inverse_penalty: C in the formula at the top of this module.
+    """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
@@ -180,13 +181,14 @@ def _logistic_regression(
 class NearestNeighbors(nn.Module):
     """scikit-learn's nearest-neighbors classifier as a torch module.
 
-    The shares of the votes v_c are smoothed to (k * v_c + 1) / (k + K), so that the loss of a wrong prediction is
-    finite.
+    The probability of class c is (k * v_c + 1) / (k + K), so that no loss is infinite. v_c is the share of class c in
+    the weighted votes of the k neighbors, and K is the number of classes.
 
     Args:
-        features: (n, D), of unit length.
-        targets: (n,) classes.
-        neighbors: k; if n is less, n neighbors are used.
+        features: (n, D), features of the labeled images, of unit length.
+        targets: (n,) classes of these images.
+        neighbors: k; at most n are used.
+        num_classes: K.
     """
 
     def __init__(self, features: Any, targets: Any, neighbors: int, num_classes: int) -> None:
@@ -207,10 +209,7 @@ class NearestNeighbors(nn.Module):
 
 
 def _one_thread() -> Any:
-    """Return a context in which scikit-learn and its libraries use one thread.
-
-    With another number of threads, results differ slightly (rounding).
-    """
+    """Return a context in which scikit-learn uses one thread, because rounding depends on the number of threads."""
     from threadpoolctl import threadpool_limits
 
     return threadpool_limits(1)

@@ -1,12 +1,8 @@
-"""Score the unlabeled images for the group `reject`, and find the limit below which they are rejected.
+"""Compute the scores by which the option `reject` rejects unlabeled images, and the rejection limit.
 
-The model that is evaluated scores all unlabeled and validation images in eval mode, without augmentation. Online
-methods need the scores before the first step; they are computed again at every evaluation, and apply from the next
-step on. Offline methods need them when they label the unlabeled set. Scores of the stored features of a frozen encoder
-do not change and are computed once. With `reject.keep`, the limit is computed again together with the scores.
-
-Scores cost one forward pass of the unlabeled images for each evaluation; on the stored features of an encoder, this is
-one matrix product.
+The rejection limit is the lowest score of an accepted image. For online methods, scores and limit are computed before
+the first step and at every evaluation; for offline methods, before every labeling. Scores that depend only on the
+features of a frozen encoder are computed once.
 """
 
 from collections.abc import Generator, Iterator
@@ -25,16 +21,19 @@ from semisup.training.state import State, TrainingConfig, TrainingData
 
 
 def scores_at_start(problem: TrainingData, settings: TrainingConfig, state: State) -> bool:
-    """Whether the scores must be computed before the next step of the training."""
+    """Whether the scores must be computed at the start of the training (for an online method without scores)."""
     return _is_used(problem, settings) and not isinstance(settings.method, OfflineMethod) and SCORE not in state.memory
 
 
 def scores_after_evaluation(
     problem: TrainingData, settings: TrainingConfig, training: TrainingContext, state: State, accuracy: float
 ) -> bool:
-    """Whether the scores must be computed again after an evaluation with this validation accuracy.
+    """Whether the scores must be computed after an evaluation.
 
-    An offline method needs them only if it labels the unlabeled set next.
+    For an offline method, this is the case if it labels the unlabeled set next.
+
+    Args:
+        accuracy: validation accuracy in [0, 1], which decides about the labeling.
     """
     if not _is_used(problem, settings) or (SCORE in state.memory and _is_constant(problem, settings)):
         return False
@@ -45,7 +44,12 @@ def scores_after_evaluation(
 
 
 def score_unlabeled(problem: TrainingData, settings: TrainingConfig, state: State) -> Generator[Event, None, StateDict]:
-    """Score the unlabeled images; return the scores, the limit and the accepted images, by the names in the memory.
+    """Compute the scores of the unlabeled images, the rejection limit and the accepted images.
+
+    Yields Progress events.
+
+    Returns:
+        Tensors for the method's memory, by the names SCORE, LIMIT and ACCEPTED of `semisup.reject`.
 
     Raises:
         SettingError: `reject.limit` rejects every image, and the scores cannot change any more.
@@ -68,10 +72,13 @@ def score_unlabeled(problem: TrainingData, settings: TrainingConfig, state: Stat
 
 
 def selected_limit(problem: TrainingData, settings: TrainingConfig, state: State) -> MetricsRow:
-    """Return the limit for the best model, whose weights the teacher has now, as an entry of the summary.
+    """Return the rejection limit of the best model, as an entry of the summary.
+
+    Args:
+        state: its teacher must have the weights of the best model.
 
     Returns:
-        {} if the run rejects no image.
+        {} if the run does not use the option `reject`.
     """
     if not _is_used(problem, settings):
         return {}
@@ -81,7 +88,7 @@ def selected_limit(problem: TrainingData, settings: TrainingConfig, state: State
 
 
 def _limit(problem: TrainingData, reject: Reject, scorer: "_Scorer") -> Tensor:
-    """Return the lowest score of an accepted image, () float32."""
+    """Return the rejection limit (the lowest score of an accepted image), () float32."""
     if reject.keep is None:
         return torch.tensor(reject.limit, dtype=torch.float32, device=problem.device)
     scores = torch.cat([torch.zeros(0, device=problem.device), *scorer.scores(problem.validation)])
@@ -98,10 +105,13 @@ def _is_constant(problem: TrainingData, settings: TrainingConfig) -> bool:
 
 
 class _Scorer:
-    """Scores of images by one option of the group, with one model.
+    """Computation of the scores of images by an option of the group `reject`.
 
     Args:
-        labeled: the labeled images, to whose features the features of other images are compared.
+        reject: the option.
+        model: model that computes logits or features.
+        labeled: the labeled images; an option that compares features compares with those of these images.
+        batch_size: number of images in a forward pass.
     """
 
     def __init__(self, reject: Reject, model: nn.Module, labeled: Images, batch_size: int) -> None:
@@ -121,7 +131,7 @@ class _Scorer:
             yield from (self.reject.score_logits(logits) for logits in batches)
 
     def _features(self, images: Images) -> Iterator[Tensor]:
-        """Yield the features of images, batch by batch: those of the encoder, or the input of the classifier layer."""
+        """Yield the features of images, batch by batch: those of the encoder, or the input of the last layer."""
         if isinstance(images.pixels, Encoded):
             as_input = plain_input(images.pixels)
             yield from (as_input(batch).flatten(1).float() for batch in images.pixels.split(self.batch_size))

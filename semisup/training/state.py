@@ -1,7 +1,7 @@
 """Settings, data and state of the training of one run.
 
-Every random draw is a function of the seed and the position. So `restore(state, snapshot)` followed by `train` is
-bit-identical to an uninterrupted training.
+Random draws depend only on the seed and the position in the training. So `restore(state, snapshot)` followed by `train`
+is bit-identical to an uninterrupted training.
 """
 
 import copy
@@ -121,7 +121,10 @@ class TrainingData:
 
     @property
     def judged_by(self) -> Tensor:
-        """True classes with which collapse is judged: of the validation images, or in a refit of the labeled images."""
+        """True classes of the validation images or, in a refit without validation images, of the labeled images.
+
+        They are compared with the predictions to detect a collapsed model, which predicts only few classes.
+        """
         return (self.validation if len(self.validation) else self.labeled).targets
 
 
@@ -155,11 +158,9 @@ class TrainingConfig:
 
 @dataclass
 class Best:
-    """The model with the best validation metric of `train.select_by`.
+    """The model of a run with the best validation metric (`train.select_by`); of equal ones, the first.
 
-    If several models are equal, it is the first one.
-
-    With `train.refit`, it is the last model, and its metrics are None.
+    With `train.refit`, it is the last model, and the metrics are None.
     """
 
     step: int
@@ -173,9 +174,9 @@ class Best:
 
 @dataclass
 class State:
-    """State of a training: weights, memory of the method, and position in the training.
+    """State of a training: weights, optimizer, memory of the method, and position in the training.
 
-    Only `train` changes a state, in place.
+    `train` changes it in place.
     """
 
     student: nn.Module
@@ -203,7 +204,7 @@ class State:
         return self.student if self.average is None else self.average
 
     def check(self) -> None:
-        """Check that all losses and gradients so far were finite; waits for the device.
+        """Check that all losses and gradients so far were finite.
 
         Raises:
             DivergedError: a loss or gradient was not finite.
@@ -214,7 +215,7 @@ class State:
     def snapshot(self) -> dict[str, Any]:
         """Return the state of the training as tensors and plain data, for a checkpoint.
 
-        The tensors share memory with the state, so they must be saved before the next step.
+        The tensors are not copied, so they must be saved before the next training step.
 
         Raises:
             DivergedError: a loss or gradient was not finite.
@@ -236,10 +237,7 @@ class State:
 
 
 def start(problem: TrainingData, settings: TrainingConfig) -> State:
-    """Create the state of a training before its first step.
-
-    The initial weights depend only on the seed.
-    """
+    """Create the state of a training before its first step."""
     student = _build_model(problem, settings, 0)
     average = start_average(student) if settings.train.ema_decay is not None else None
     for model in (student, average):
@@ -267,11 +265,10 @@ def start(problem: TrainingData, settings: TrainingConfig) -> State:
 
 
 def _build_model(problem: TrainingData, settings: TrainingConfig, round_: int) -> nn.Module:
-    """Build a model with the initial weights for a round.
+    """Build a model with the initial weights of a round (Noisy Student has several rounds).
 
-    With Noisy Student, each round has other initial weights.
-
-    If the run starts from a parent run, every round starts from the weights of that run.
+    With a parent run (`from.run`), these are the weights of the parent run. Otherwise they are drawn at random,
+    depending on the seed and the round.
     """
     size, channels = problem.labeled.pixels.shape[-1], problem.labeled.pixels.shape[1]
     with torch.random.fork_rng([problem.device] if problem.device.type == "cuda" else []):
@@ -282,7 +279,7 @@ def _build_model(problem: TrainingData, settings: TrainingConfig, round_: int) -
 
 
 def reinitialize(problem: TrainingData, settings: TrainingConfig, state: State, round_: int) -> None:
-    """Reinitialize the student, its average and the optimizer; the method's memory is unchanged."""
+    """Reinitialize the student, its average and the optimizer for a round; leave the method's memory unchanged."""
     weights = _build_model(problem, settings, round_).state_dict()
     for model in (state.student, state.average):
         if model is not None:
@@ -293,11 +290,12 @@ def reinitialize(problem: TrainingData, settings: TrainingConfig, state: State, 
 
 
 def restore(state: State, snapshot: dict[str, Any]) -> None:
-    """Restore the state of a training from a snapshot of the same model and method.
+    """Restore the state of a training from a snapshot of the same model and method; the snapshot is copied.
 
-    Training changes tensors in place, so the snapshot is copied and can be restored again. Tensors that share storage
-    in the snapshot also do so afterwards, so that saving a restored state gives the same bytes.
+    Raises:
+        RuntimeError: the frozen layers of the snapshot had other pretrained weights.
     """
+    # deepcopy keeps tensors that share storage together, so that saving a restored state gives the same bytes
     device = state.running_sums.device
     if (digest := snapshot.get("frozen_sha256")) != frozen_digest(state.student):
         raise RuntimeError(f"the state was saved with other pretrained weights (sha256 {digest})")
@@ -315,7 +313,7 @@ def restore(state: State, snapshot: dict[str, Any]) -> None:
 
 
 def make_context(problem: TrainingData, settings: TrainingConfig, state: State) -> TrainingContext:
-    """Collect the settings, data and models that methods may use."""
+    """Collect the settings, data and models that the functions of a method get."""
     return TrainingContext(
         student=state.student,
         teacher=state.teacher,
