@@ -95,7 +95,7 @@ def combinations() -> Iterator[Settings]:
 
 
 def rows() -> list[Settings]:
-    """List the settings of every run, with the runs of one data setting and seed together."""
+    """List the settings of every run: all with the first seed, then all with the second one, and so on."""
     every = list(combinations())
     return [
         data | {"name": name, "seed": seed} | each for name, data in DATA.items() for seed in SEEDS for each in every
