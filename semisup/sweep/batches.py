@@ -1,4 +1,4 @@
-"""Choose the jobs that a sweep runs next: all jobs of a grid at once, or batches that depend on earlier results."""
+"""Choose the jobs that a sweep runs next: all at once, or in batches that depend on earlier results."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -11,10 +11,13 @@ from semisup.sweep.search import search_batches
 
 
 def job_batches(sweeper: dict[str, Any], store: JobStore) -> Iterator[list[int]]:
-    """Yield lists of job numbers; the jobs of a list may run in parallel, and must end before the next list.
+    """Yield lists of job numbers.
+
+    The jobs of a list may run in parallel. All of them must end before the next list is requested.
 
     Args:
-        sweeper: name and settings of the sweeper.
+        sweeper: name and settings of the sweeper, such as {"name": "halving", "rungs": [0.2], "eta": 3}.
+        store: record of the jobs.
     """
     settings = dict(sweeper)
     name = settings.pop("name")
@@ -26,14 +29,15 @@ def job_batches(sweeper: dict[str, Any], store: JobStore) -> Iterator[list[int]]
 
 
 def launch_batches(batches: Iterable[list[list[str]]]) -> None:
-    """Make Hydra's default sweeper launch these batches, in place of all combinations of the swept values.
+    """Make Hydra's default sweeper launch these batches instead of all combinations of the swept values.
 
     Args:
-        batches: the overrides of every job of a batch; read lazily, after the jobs of the batch before have ended.
+        batches: for each batch, the overrides of each of its jobs. A batch is requested after the jobs of the previous
+            batch have ended.
     """
 
     def begin(self: BasicSweeper, **settings: Any) -> None:
-        """Accept the settings of all sweepers; the batches depend on them."""
+        """Accept and ignore the settings of any sweeper."""
 
     def sweep(self: BasicSweeper, arguments: list[str]) -> None:
         assert self.launcher is not None

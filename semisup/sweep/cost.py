@@ -1,4 +1,4 @@
-"""State the cost of a sweep: the number of runs and, after the first job, the estimated time."""
+"""Write lines about the cost of a sweep: the number of runs and, after the first job, the estimated time."""
 
 from semisup.record.status import RunStatus
 from semisup.sweep.job_store import Entry, missing_references
@@ -12,7 +12,7 @@ def announcement(jobs: int | None, seeds: int, folds: int, *, references: bool, 
         jobs: number of runs without reference runs; None if only the sweeper knows it.
         seeds: number of seeds with which each setting is run.
         folds: number of folds of the labels with which each setting is run; 1 without folds.
-        references: whether the sweep also trains reference runs of the runs that use unlabeled images.
+        references: whether the sweep also trains reference runs (runs on labels only, for comparison).
         minutes: time limit; None = no limit.
     """
     count = "as many runs as the search asks for" if jobs is None else counted(jobs, "run")
@@ -29,12 +29,12 @@ def announcement(jobs: int | None, seeds: int, folds: int, *, references: bool, 
 def estimate(entries: dict[str, Entry], name: str, jobs: int, at_a_time: int) -> str | None:
     """Estimate the time of the remaining jobs of a sweep from the time of the first trained job.
 
-    Some jobs share their reference runs, so the estimate is a range: the lower limit assumes that no further reference
-    run is needed, the upper limit that every job needs its own reference runs.
+    The estimate is a range, because jobs can share their reference runs (runs on labels only, for comparison). The
+    lower limit assumes that no further reference run is trained, and the upper limit that every job has its own.
 
     Args:
         entries: recorded states of jobs and reference runs, by name.
-        name: name of the job that has just ended, and whose reference runs have ended.
+        name: name of a job that has just ended, together with its reference runs.
         jobs: number of jobs of the sweep.
         at_a_time: number of runs in parallel.
 

@@ -1,8 +1,7 @@
-"""Assign a GPU to each run of a sweep that trains at the same time on one machine.
+"""Assign one GPU to each process that runs jobs of a sweep on this machine.
 
-Each process that runs jobs takes one GPU until the process ends. It takes the GPU that the fewest other processes of
-this user have taken. To take a GPU, a process locks a file; the operating system releases the lock when the process
-ends, even after a crash.
+A process gets the GPU that the fewest other processes of this user have. It holds a file lock for the GPU, which the
+operating system releases when the process ends, even after a crash.
 """
 
 import errno
@@ -24,10 +23,12 @@ _held_locks: list[int] = []  # open files
 
 
 def assign_gpu(device: str) -> None:
-    """Restrict this process to one GPU that few other runs use; call it before CUDA is initialized.
+    """Restrict this process to the GPU that the fewest other processes use; call it before CUDA is initialized.
 
-    Nothing changes if `device` names a particular GPU, or if there is only one GPU. If the locks cannot be created, the
-    process sees all GPUs, and CUDA uses the first one.
+    Do nothing if there is only one GPU. If the locks cannot be created, print a warning and do nothing.
+
+    Args:
+        device: the setting `device`; do nothing if it names a particular GPU, such as cuda:1.
     """
     if device in UNASSIGNED_DEVICES and not _held_locks and len(visible := visible_gpus()) > 1:
         try:

@@ -1,9 +1,8 @@
-"""Successive halving of a grid (arXiv 1502.07943): train all settings to a rung, and only the best ones to the next.
+"""Successive halving of a grid (arXiv 1502.07943): stop bad settings early in the training.
 
-A setting is all values of a job except the seed and the fold; its jobs are stopped or continued together. The rungs are
-synchronous: the settings are compared when every job has reached the rung. So the decisions do not depend on the
-number of workers. They are computed from the recorded metrics of the runs, so that the same command makes the same
-decisions again.
+A rung is a share of the training, such as 0.2. When all jobs have been trained up to the rung, the settings are
+compared by their validation metric. The best ones are trained up to the next rung; the others are stopped. Jobs that
+differ only in seed and fold have the same setting, and are stopped or continued together.
 """
 
 import math
@@ -28,14 +27,14 @@ ENDED = (
     RunStatus.COLLAPSED,
     RunStatus.REFUSED,
 )
-"""Statuses of a job that the same sweep does not run again at this rung."""
+"""Statuses of a job that is not run again before the settings are compared."""
 
 
 class SettingScore(NamedTuple):
-    """Result of a setting at a rung.
+    """Result of a setting at a rung (a share of the training, at which settings are compared).
 
-    score: mean over its jobs of their best validation metric so far, higher is better; None if a job has failed
-    step: largest step at which one of its jobs stopped
+    score: best validation metric so far, averaged over the jobs of the setting; higher is better; None if a job failed
+    step: largest training step among the jobs of the setting
     """
 
     score: float | None
@@ -43,10 +42,14 @@ class SettingScore(NamedTuple):
 
 
 def group_by_setting(plan: Sequence[Sequence[str]]) -> dict[tuple[str, ...], list[int]]:
-    """Group the jobs of a plan by their setting.
+    """Group the jobs of a sweep by their setting.
+
+    Args:
+        plan: overrides (KEY=VALUE) of each job.
 
     Returns:
-        overrides that differ between jobs, without seed and fold -> numbers of the jobs.
+        The setting (overrides without those of seed and fold, and without those that all jobs share) -> numbers of its
+        jobs.
     """
     common = set.intersection(*map(set, plan)) if plan else set()
     groups: dict[tuple[str, ...], list[int]] = {}
@@ -58,9 +61,14 @@ def group_by_setting(plan: Sequence[Sequence[str]]) -> dict[tuple[str, ...], lis
 
 
 def halving_batches(store: JobStore, rungs: list[float], eta: float) -> Iterator[list[int]]:
-    """Yield the numbers of the jobs to run next, one list for each rung and one for the rest of the training.
+    """Yield the numbers of the jobs to run next: one list for each rung, and one for the rest of the training.
 
-    The iteration ends early if a job of a rung was not run to the rung, because the sweep was stopped.
+    The iteration ends early if a job was not trained up to the present rung, because the sweep was stopped.
+
+    Args:
+        store: record of the jobs of the sweep.
+        rungs: shares of the training at which settings are compared, in increasing order.
+        eta: at each rung, 1/eta of the settings continue.
     """
     plan = store.plan() or []
     settings = group_by_setting(plan)
@@ -100,7 +108,7 @@ def setting_score(entries: list[Entry], share: float) -> SettingScore:
 
     Args:
         entries: the recorded jobs of the setting.
-        share: position of the rung, as a share of the training.
+        share: the rung, as a share of the training in (0, 1).
     """
     scores: list[float] = []
     last = 0
@@ -115,7 +123,7 @@ def setting_score(entries: list[Entry], share: float) -> SettingScore:
 
 
 def _read_score(entry: Entry, share: float) -> RungScore | None:
-    """Read the metrics of a run up to a rung; None if the run has failed."""
+    """Read the metrics of a run up to a share of the training; None if the run has failed."""
     if entry.get("status") not in (RunStatus.DONE, RunStatus.STOPPED):
         return None
     folder = Path(str(entry["folder"]))
@@ -123,7 +131,16 @@ def _read_score(entry: Entry, share: float) -> RungScore | None:
 
 
 def has_reached(folder: Path, train: dict[str, Any], share: float) -> RungScore | None:
-    """Read the metrics of an unfinished run; return them if it has reached the rung, else None."""
+    """Read the metrics of an unfinished run up to a share of the training.
+
+    Args:
+        folder: run directory.
+        train: settings `train` of the run.
+        share: share of the training, in (0, 1).
+
+    Returns:
+        None if the run has not reached this share of the training.
+    """
     try:
         rung = RungScore(train, share).add(read_metrics(folder / "metrics.jsonl"))
     except RecordError:  # no metrics yet
@@ -132,9 +149,10 @@ def has_reached(folder: Path, train: dict[str, Any], share: float) -> RungScore 
 
 
 def best_settings(scores: dict[tuple[str, ...], float | None], eta: float) -> list[tuple[str, ...]]:
-    """Select the settings that continue: the best 1/eta of them, rounded up; of equal ones the first in the plan.
+    """Select the best 1/eta of the settings, rounded up; of equal ones, the first.
 
-    A setting without a score does not continue.
+    Args:
+        scores: setting -> score; settings with the score None are not selected.
     """
     known = {words: score for words, score in scores.items() if score is not None}
     ranked = sorted(known, key=lambda words: -known[words])
@@ -142,7 +160,13 @@ def best_settings(scores: dict[tuple[str, ...], float | None], eta: float) -> li
 
 
 def _line(number: int, rungs: int, decision: list[dict[str, Any]]) -> str:
-    """Write the line that is printed after a rung."""
+    """Write the line that is printed after the settings were compared at a rung.
+
+    Args:
+        number: number of the rung, from 1.
+        rungs: number of rungs.
+        decision: `overrides`, `score`, `step` and `continues` of each setting.
+    """
     kept = [each for each in decision if each["continues"]]
     step = max(each["step"] for each in decision)
     words = f"halving: rung {number} of {rungs}, step {step}: {len(kept)} of {counted(len(decision), 'setting')}"

@@ -1,4 +1,4 @@
-"""Run Hydra: with a whole command line, or for one job of a sweep."""
+"""Run Hydra with a whole command line, or for one job of a sweep."""
 
 import functools
 import os
@@ -13,21 +13,21 @@ from semisup.config.hydra_versions import main
 from semisup.sweep.job import JOB_NUMBER, job
 
 PARALLEL_ONLY = ("hydra.launcher.", "hydra.sweeper.", "hydra.mode")
-"""Prefixes of Hydra's overrides that have no meaning for a single run."""
+"""Beginnings of overrides of Hydra's settings that apply only to sweeps."""
 
 NUMBER_WORD = f"+hydra.job.env_set.{JOB_NUMBER}="
-"""Beginning of the override with the number of a job, where a launcher numbers the jobs of each batch from 0."""
+"""Beginning of an override with the number of a job in the sweep, because launchers number the jobs differently."""
 
 
 def run_hydra(words: list[str], task: Callable[[DictConfig], float | None] = job) -> None:
-    """Run Hydra with these command-line words; Hydra composes the configs and calls `task` for each."""
+    """Run Hydra with these command-line words; Hydra composes the config of each job and calls `task` with it."""
     sys.argv = ["semisup train", *words]
     GlobalHydra.instance().clear()
     main(task, config_folder(), "train")
 
 
 def run_job(number: int, overrides: Sequence[str], hydra_words: Sequence[str]) -> float | None:
-    """Run one job of a sweep as a single run of Hydra, which then composes the config only once (84 ms).
+    """Run one job of a sweep as a single run of Hydra, without a launcher.
 
     Args:
         number: number of the job in the sweep.
@@ -50,6 +50,6 @@ def run_job(number: int, overrides: Sequence[str], hydra_words: Sequence[str]) -
 
 
 def single_run_words(words: Sequence[str]) -> list[str]:
-    """Select the overrides of Hydra's own settings that also apply to a single run."""
+    """Select, from command-line words, the overrides of Hydra's own settings that also apply to a single run."""
     keys = [(word, word.lstrip("+~")) for word in words]
     return [word for word, key in keys if key.startswith("hydra.") and not key.startswith(PARALLEL_ONLY)]

@@ -1,7 +1,6 @@
-"""Run one job of a sweep: train its run, and then the reference runs of this run.
+"""Run one job of a sweep: train its run, and then the reference runs with which this run is compared.
 
-The state of the job is recorded in the sweep's folder under the job's number. The id of the run is known only in this
-process, because the values of `device=auto` and `precision=auto` depend on the machine.
+The result is recorded in the sweep's folder under the number of the job.
 """
 
 import os
@@ -34,7 +33,14 @@ JOB_NUMBER = "SEMISUP_JOB"
 
 
 def job(config: DictConfig) -> float | None:
-    """Run one job of a sweep; return the validation accuracy of its run in [0, 1], or None."""
+    """Run one job of a sweep.
+
+    Args:
+        config: the composed config of the job.
+
+    Returns:
+        The validation accuracy of its run in [0, 1]; None if it has none.
+    """
     from semisup.analysis.diagnosis import explain_unused
     from semisup.record.reader import read_json
     from semisup.report.console import safe_print
@@ -105,7 +111,7 @@ def _status(store: JobStore, name: str) -> str:
 
 
 def _has_references(run_config: "RunConfig") -> bool:
-    """Whether reference runs are trained for a run; labels-only runs and refits (`train.refit`) have none."""
+    """Whether reference runs are trained for a run; not for runs on labels only, refits and sweep.control=false."""
     settings = run_config.settings
     return run_config.sweep.control and settings.method.uses_unlabeled and not settings.train.refit
 
@@ -116,7 +122,8 @@ def _run_and_store(
     """Train a run of the sweep or a reference run, and record its state before and after the training.
 
     Args:
-        share: position of the rung of halving at which the run stops; None = train to the end.
+        name: name under which the state is recorded, such as 00003 or 00003-control.
+        share: share of the training after which the run stops, with the sweeper `halving`; None = train to the end.
     """
     from semisup.record import is_finished
     from semisup.record.rung import RungScore
@@ -138,10 +145,10 @@ def _run_and_store(
 
 
 def _stop_if_requested(store: JobStore, result: "RunResult") -> None:
-    """Stop the sweep if a signal stopped the run, or arrived after its last step.
+    """Stop the sweep if a run was stopped by a signal.
 
-    The sweep stops after all runs have saved their state. The signal is first given to the launcher's own handler; for
-    example, the handler of submitit queues the job again.
+    If the whole sweep is stopped, wait until all runs have saved their state. The signal is also passed to the handler
+    of the launcher; for example, the handler of submitit queues the job again.
     """
     from semisup.runner.signals import forward_signal
 

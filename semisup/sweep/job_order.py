@@ -1,7 +1,6 @@
-"""Order the jobs of a sweep: all settings are trained with the first seed and fold before the second.
+"""Order the jobs of a sweep: all settings with the first seed and fold, then all with the second, and so on.
 
-This order has two advantages. If a sweep is stopped, some seeds and folds have been run with all settings. And the
-jobs of one seed and fold, which often have their own labels, share the data in memory. If the sweep has a time limit,
+If a sweep is stopped early, some seeds and folds have then been run with all settings. If the sweep has a time limit,
 the values of each setting are also ordered from coarse to fine: first the two ends, then the middle of every gap.
 """
 
@@ -11,14 +10,14 @@ from omegaconf import DictConfig
 from semisup.config.paired_values import is_paired
 
 REPETITIONS = ("seed", "dataset.fold")
-"""Keys whose values repeat every setting: they vary slowest, and their order is kept."""
+"""Keys whose values only repeat a setting."""
 
 WITHOUT_PARAMS = "hydra.sweeper.params=null"
-"""Override that keeps Hydra's sweeper from adding the parameters of an experiment before the words."""
+"""Override that prevents Hydra's sweeper from adding the parameters of an experiment a second time."""
 
 
 def ordered_words(words: list[str], params: DictConfig | None, *, coarse_first: bool) -> list[str]:
-    """Order the words of a sweep's command line, so that Hydra first runs all settings with the first seed.
+    """Order the overrides of a sweep, so that Hydra first runs all settings with the first seed and fold.
 
     Args:
         words: overrides for Hydra; they take precedence over `params`.

@@ -1,16 +1,13 @@
 """Read and write the files in a sweep's folder that record the state of its jobs.
 
-<folder>/plan.json           the overrides of each job (null if only the sweeper knows them); only a sweep writes it
-<folder>/jobs/00003.json     the state of job 3, written when the job starts and when it ends; the files
-                             00003-control.json and 00003-baseline.json have the states of its reference runs
+<folder>/plan.json           the overrides of each job; null if a sweeper of another package chooses them
+<folder>/jobs/00003.json     the state of job 3, written when the job starts and when it ends. Its reference runs have
+                             files such as 00003-control.json
 <folder>/halt.json           the reason why no further run is started
-<folder>/halving.json        rungs of halving: the present one, with its jobs, and the decisions at earlier ones
-<folder>/warnings/           one empty file for each warning that was printed, so that no process repeats it
-<folder>/estimated           written when the first job was trained, whose time gives the estimate for the others
-<folder>/end.json            written by the worker process at its end; if it is missing, the worker process was killed
-
-The results of jobs are read from these files and not from exit codes of launchers, because a worker process may be
-killed, and a job may call `sys.exit(0)`.
+<folder>/halving.json        with the sweeper `halving`: the present rung, its jobs, and the decisions at earlier rungs
+<folder>/warnings/           one empty file for each printed warning, so that no process repeats it
+<folder>/estimated           empty file, written when the first job was trained
+<folder>/end.json            written by the worker process at its end; missing if it was killed
 """
 
 import os
@@ -34,12 +31,12 @@ DIED = "its process died without an error message"
 FAIL_FAST, STOPPED, TIME_UP = "sweep.fail_fast", "stopped", "sweep.minutes"
 JOB_FILE = re.compile(rf"\d{{5,}}(-({'|'.join((*REFERENCE_KINDS, *PROBE_KINDS))}))?\.json")
 PLAN_KEYS = {"sweep", "jobs"}
-"""Keys that every plan.json written by a sweep has, also those of version 0.1.0."""
+"""Keys of every plan.json, also of those that version 0.1.0 wrote."""
 
 
 @dataclass(frozen=True)
 class JobStore:
-    """Record of the jobs of a sweep, in files of the sweep's folder; several processes can use it at once."""
+    """Record of the jobs of a sweep, in files of the sweep's folder. Several processes can use it at the same time."""
 
     folder: Path
 
@@ -49,10 +46,10 @@ class JobStore:
         return self.folder / "warnings"
 
     def require_ownership(self) -> None:
-        """Check that the sweep's folder is missing, is empty, or belongs to an earlier sweep.
+        """Check that the sweep's folder is missing, is empty, or contains an earlier sweep.
 
         Raises:
-            SettingError: the folder contains files that no sweep wrote; the message names some of them.
+            SettingError: the folder contains other files; the message names some of them.
         """
         if self.folder.exists() and not self.folder.is_dir():
             raise SettingError("hydra.sweep.dir", self.folder, "is not a folder; name a new or empty folder")
@@ -74,14 +71,14 @@ class JobStore:
         *,
         is_open: bool = False,
     ) -> None:
-        """Write the plan of a new sweep and delete the job files of an earlier sweep in the same folder.
+        """Write the plan of a new sweep, and delete the files of an earlier sweep in the same folder.
 
         Args:
-            plan: the overrides of each job; None if only the sweeper knows them.
-            sweep: name of the sweep, which no earlier sweep had.
-            deleted_keys: keys that each job removes from its config, if they exist.
+            plan: the overrides of each job; None if a sweeper of another package chooses them.
+            sweep: unique name of the sweep.
+            deleted_keys: keys to remove from the config of each job, if they exist.
             deadline: value of time.time() after which no further job starts; None = no limit.
-            is_open: whether the sweeper chooses further jobs after it has seen the results of the first.
+            is_open: whether the sweeper may choose further jobs later, depending on results.
         """
         from semisup.runtime.atomic_files import make_folder
 
@@ -98,50 +95,49 @@ class JobStore:
         self._write("plan.json", content | {"open": is_open})
 
     def extend_plan(self, first: int, jobs: list[list[str]]) -> None:
-        """Add jobs to the plan, from number `first` on; they replace planned jobs with these and higher numbers."""
+        """Replace the jobs of the plan from number `first` on by the overrides of other jobs."""
         plan = self._read(self.folder / "plan.json") or {}
         self._write("plan.json", plan | {"jobs": [*(plan.get("jobs") or [])[:first], *jobs]})
 
     def close_plan(self) -> None:
-        """Record that the sweeper chooses no further jobs."""
+        """Record that the sweeper will not choose further jobs."""
         self._write("plan.json", (self._read(self.folder / "plan.json") or {}) | {"open": False})
 
     def is_open(self) -> bool:
-        """Whether the sweeper chooses further jobs after the present ones."""
+        """Whether the sweeper may choose further jobs later."""
         return bool((self._read(self.folder / "plan.json") or {}).get("open"))
 
     def begin_rung(self, rung: dict[str, Any]) -> None:
-        """Begin the next rung of halving: record it, and delete the entries of the jobs that are to be continued.
-
-        Entries are deleted first: if the process is killed in between, the jobs return to the rung before, which they
-        have reached.
+        """Record the next rung of halving, and delete the recorded states of the jobs that continue to it.
 
         Args:
-            rung: number, share of the training (None = to the end), numbers of the jobs, and earlier decisions.
+            rung: `number`; `share` of the training up to which the jobs are trained (None = to the end); `jobs`, their
+                numbers; and `decisions`, the results at earlier rungs.
         """
+        # delete first: a process killed in between runs the jobs again up to the earlier rung, which they have reached
         continued = {RunStatus.STOPPED} if rung["share"] is not None else {RunStatus.STOPPED, RunStatus.DONE}
         names = [f"{number:05d}" for number in rung["jobs"]]
         self.delete_entries([name for name in names if (self.entry(name) or {}).get("status") in continued])
         self._write("halving.json", rung)
 
     def rung(self) -> dict[str, Any] | None:
-        """Read the present rung of halving; None before the first rung, and in other sweeps."""
+        """Read the present rung of the sweeper `halving` (see `begin_rung`); None if there is none."""
         return self._read(self.folder / "halving.json")
 
     def progress(self) -> tuple[int, int]:
-        """Return a value that increases with every job that ends: the number of the rung, and that of the entries."""
+        """Return the number of the present rung and the number of recorded jobs, to see whether a sweep progresses."""
         return int((self.rung() or {}).get("number", 0)), len(self.entries())
 
     def belongs_to(self, sweep: str) -> bool:
-        """Whether the jobs recorded in the folder belong to the sweep with this name, not to an earlier sweep."""
+        """Whether the recorded jobs belong to the sweep with this name."""
         return (self._read(self.folder / "plan.json") or {}).get("sweep") == sweep
 
     def plan(self) -> list[list[str]] | None:
-        """Read the overrides (KEY=VALUE) of each job of the sweep; None if only the sweeper knows them."""
+        """Read the overrides (KEY=VALUE) of each job; None if a sweeper of another package chooses them."""
         return (self._read(self.folder / "plan.json") or {}).get("jobs")
 
     def deleted_keys(self) -> list[str]:
-        """Read the config keys that each job of the sweep removes, as given by `~threshold.momentum`."""
+        """Read the keys to remove from the config of each job, from overrides such as `~threshold.momentum`."""
         return (self._read(self.folder / "plan.json") or {}).get("deleted_keys") or []
 
     def is_time_up(self) -> bool:
@@ -150,10 +146,13 @@ class JobStore:
         return deadline is not None and time.time() > deadline and bool(self.entries())
 
     def write_entry(self, name: str, result: "RunResult", *, references: Sequence[str] = ()) -> None:
-        """Record the state of a job, and the process that runs it.
+        """Record the state of a job or reference run, and this process as the one that runs it.
 
         Args:
-            references: kinds of the reference runs that are trained for the run.
+            name: number of the job with five digits, such as 00003; for a reference run followed by its kind, such as
+                00003-control.
+            result: the result of the run, or its present state.
+            references: kinds of the reference runs that are trained for this run.
         """
         names = ("status", "message", "kept", "last_lines", "shared_start", "seconds")
         entry = {name: getattr(result, name) for name in names}
@@ -166,19 +165,19 @@ class JobStore:
         return self._read(self.folder / "jobs" / f"{name}.json")
 
     def entries(self) -> dict[str, Entry]:
-        """Read the recorded state of every job and reference run, by name."""
+        """Read the recorded state of every job and reference run, by names such as 00003 and 00003-control."""
         entries = {path.stem: self._read(path) for path in sorted((self.folder / "jobs").glob("*.json"))}
         return {name: entry for name, entry in entries.items() if entry is not None}
 
     def missing_jobs(self) -> list[int]:
-        """List the numbers of planned jobs that were not run yet, or whose reference runs were not run yet."""
+        """List the numbers of the planned jobs that have no recorded state, or that miss a reference run."""
         entries = self.entries()
         incomplete = {name.partition("-")[0] for name in missing_references(entries)}
         names = [f"{number:05d}" for number, _ in enumerate(self.plan() or [])]
         return [int(name) for name in names if name not in entries or name in incomplete]
 
     def is_first_trained(self) -> bool:
-        """Whether no job was trained before the job that calls this at its end."""
+        """Return True at the first call for this sweep, and False at all later calls of any process."""
         from semisup.runtime.atomic_files import create_exclusive
 
         return create_exclusive(self.folder / "estimated", b"")
@@ -193,7 +192,7 @@ class JobStore:
         return None if value is None else str(value.get("why"))
 
     def write_end(self, stopped: int | None, killed: str | None = None) -> None:
-        """Record that the worker process of the sweep ended by itself and was not killed.
+        """Record that the worker process of the sweep ended without being killed.
 
         Args:
             stopped: exit status of the signal that stopped the worker process, or None.
@@ -202,20 +201,24 @@ class JobStore:
         self._write("end.json", {"stopped": stopped, "killed": killed})
 
     def pop_end(self) -> dict[str, Any] | None:
-        """Read and delete the record that the worker process writes at its end; None if it was killed."""
+        """Read and delete the record of `write_end`; None if the worker process was killed."""
         value = self._read(self.folder / "end.json")
         (self.folder / "end.json").unlink(missing_ok=True)
         return value
 
     def mark_dead(self, cause: str) -> list[str]:
-        """Record the jobs whose process no longer exists as failed; return their names."""
+        """Mark the jobs whose process no longer exists as failed, and return their names.
+
+        Args:
+            cause: reason for the end of the processes, for the message.
+        """
         dead = [name for name, entry in self.entries().items() if _is_running(entry) and not alive(entry)]
         for name in dead:
             self._write_failure(name, f"{DIED} ({cause})")
         return dead
 
     def record_loss(self, number: int, cause: str, *, fail_fast: bool) -> None:
-        """Record a job, or its reference run in progress, as failed because its launcher could not run it.
+        """Mark a job, or its reference run in progress, as failed because the launcher could not run it.
 
         Args:
             number: number of the job.
@@ -230,7 +233,7 @@ class JobStore:
             self.request_stop(FAIL_FAST, job=failed, status=RunStatus.FAILED)
 
     def is_interrupted(self, number: int) -> bool:
-        """Whether a signal has stopped the run of a job, or one of its reference runs, after its state was saved."""
+        """Whether the run of a job, or one of its reference runs, was stopped by a signal and can be resumed."""
         name = f"{number:05d}"
         return any(
             each.startswith(name) and entry["status"] == RunStatus.INTERRUPTED for each, entry in self.entries().items()
@@ -246,15 +249,12 @@ class JobStore:
             (self.folder / "jobs" / f"{name}.json").unlink(missing_ok=True)
 
     def running_elsewhere(self) -> dict[str, int]:
-        """List the jobs that are running in other processes of this host: name -> process id."""
+        """Return the jobs that other processes of this machine are running, as name -> process id."""
         return {name: entry["process"] for name, entry in self.entries().items() if _runs_elsewhere(entry)}
 
     def wait_for_others(self) -> None:
-        """Wait until the runs in the other processes of the sweep have saved their state.
-
-        Without the wait, the launcher would end the other processes as soon as this process ends. A second stop signal
-        to this process ends the wait.
-        """
+        """Wait until the other processes of this machine have stopped their runs and saved the state of these."""
+        # otherwise the launcher would end the other processes as soon as this process ends
         for name in self.running_elsewhere():
             while (entry := self.entry(name)) is not None and _runs_elsewhere(entry):
                 time.sleep(0.05)
@@ -272,7 +272,7 @@ class JobStore:
 
 
 def missing_references(entries: dict[str, Entry]) -> list[str]:
-    """List the reference runs that finished jobs need and that were not recorded yet."""
+    """List the reference runs of finished jobs that have no recorded state yet, such as 00003-control."""
     due = (
         f"{name}-{kind}"
         for name, job in entries.items()
@@ -283,7 +283,7 @@ def missing_references(entries: dict[str, Entry]) -> list[str]:
 
 
 def swept_runs(folder: Path) -> set[str]:
-    """List the runs that the sweeps of an experiment trained, without their reference runs.
+    """Return the runs that the sweeps of an experiment trained, without the reference runs.
 
     Args:
         folder: folder of the experiment, `<output_root>/<name>`.
@@ -299,7 +299,7 @@ def swept_runs(folder: Path) -> set[str]:
 
 
 def alive(entry: Entry) -> bool:
-    """Whether the process of a recorded job may still be running; on another host, this is assumed."""
+    """Whether the process of a recorded job may still be running; always True for a process of another machine."""
     return not is_local(entry) or is_alive(entry)
 
 
@@ -308,6 +308,6 @@ def _is_running(entry: Entry) -> bool:
 
 
 def _runs_elsewhere(entry: Entry) -> bool:
-    """Whether a recorded job is running in another process of this host."""
+    """Whether another process of this machine is running a recorded job."""
     other = is_local(entry) and entry["process"] != os.getpid()
     return other and _is_running(entry) and is_alive(entry)

@@ -1,9 +1,8 @@
-"""Train on the labels alone where the data have no unlabeled images.
+"""Change a command to training on the labels alone if its data have no unlabeled images.
 
-Class folders or a table in which every image has a class are a complete data set for supervised training. So the
-command is then changed to one with `method.lambda_unlabeled=0`, and one line says so. A command that asks for unlabeled
-images, or whose data have files that were ignored, is refused with the changed command, because the unlabeled images
-may be missing by mistake.
+The changed command has `method.lambda_unlabeled=0`, and a line is printed about it. If the user asks for unlabeled
+images, or if files of the data set were ignored, the unlabeled images may be missing by mistake. Then nothing is
+trained, and the error message shows the changed command.
 """
 
 import shlex
@@ -20,16 +19,20 @@ if TYPE_CHECKING:
 
 SETTING = "method.lambda_unlabeled=0"
 ASKS_FOR_UNLABELED = ("method", "dataset.unlabeled")
-"""Keys, and groups whose keys, show that the user expects unlabeled images to be used."""
+"""Keys that show that the user expects unlabeled images; `method` stands for all keys of the group."""
 
 
 def labels_only_words(words: list[str], command: ComposedCommand) -> list[str] | None:
     """Change a train command so that it trains on the labels alone.
 
-    Settings of the threshold have no effect then, so that a sweep over them becomes one run.
+    Of swept settings of the threshold, only the first value is left, because they have no effect on labels alone.
+
+    Args:
+        words: overrides (KEY=VALUE) of the command.
+        command: the composed command.
 
     Returns:
-        The changed KEY=VALUE words; None if the method has no such setting, or if a sweeper chooses the values.
+        The changed words; None if the method has no setting `lambda_unlabeled`, or if a sweeper chooses the values.
     """
     swept = {key: values for key, values in command.choices.items() if len(values) != 1}
     if "lambda_unlabeled" not in command.config.method or not all(swept.values()):
@@ -40,10 +43,17 @@ def labels_only_words(words: list[str], command: ComposedCommand) -> list[str] |
 
 
 def automatic_words(error: NoUnlabeledError, words: list[str], command: ComposedCommand) -> list[str]:
-    """Return the words of the command that trains on the labels alone, if the user does not expect anything else.
+    """Change a train command so that it trains on the labels alone, unless the unlabeled images seem to be forgotten.
+
+    Args:
+        error: the error that the data have no unlabeled images.
+        words: overrides (KEY=VALUE) of the command.
+        command: the composed command.
 
     Raises:
-        SettingError: the user expects unlabeled images; the message has the command to type.
+        NoUnlabeledError: `labels_only_words` cannot change the command.
+        SettingError: the user asks for unlabeled images, or files of the data set were ignored; the message shows the
+            changed command.
     """
     changed = labels_only_words(words, command)
     keys = [word.partition("=")[0].lstrip("+~") for word in words]
@@ -58,7 +68,10 @@ def automatic_words(error: NoUnlabeledError, words: list[str], command: Composed
 
 
 def validate_or_train_on_labels(words: list[str], command: ComposedCommand) -> ComposedCommand:
-    """Validate the command of one run; if its data have no unlabeled images, return that of a run on the labels alone.
+    """Validate the command of one run; if its data have no unlabeled images, change it to training on labels alone.
+
+    Returns:
+        The command, as given or changed.
 
     Raises:
         SettingError, DataError: see `validate_command` and `automatic_words`.
@@ -75,7 +88,7 @@ def validate_or_train_on_labels(words: list[str], command: ComposedCommand) -> C
 
 
 def print_note(command: ComposedCommand) -> None:
-    """Print that the run or sweep is trained on the labels alone, and how to use unlabeled images."""
+    """Print that the command trains on the labels alone, and how to use unlabeled images."""
     ways = []
     if "unlabeled" in command.config.dataset:
         ways.append("dataset.unlabeled=FOLDER names a folder of unlabeled images")

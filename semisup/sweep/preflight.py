@@ -1,4 +1,4 @@
-"""Compose and validate the command line of `semisup train` and its swept values, before the first run."""
+"""Compose and validate the command line of `semisup train`, with all swept values, before the first run."""
 
 import functools
 import importlib.util
@@ -38,10 +38,10 @@ class ComposedCommand(NamedTuple):
     """Command line of `semisup train` as a composed config, with the values to sweep.
 
     config: config with the first value of each swept setting, including Hydra's own settings
-    choices: key -> list of overrides, one for each swept value; the list is empty if only a sweeper knows the values
+    choices: key -> list of overrides, one for each value; [] if a sweeper chooses values, as for `interval(0, 1)`
     several: whether the command is a sweep
-    paired: keys whose values are paired (`zip(...)`), all with the same number of values
-    deleted_keys: keys to remove from each config, if they exist (`~threshold.momentum`)
+    deleted_keys: keys to remove from each config, if they exist, from overrides such as `~threshold.momentum`
+    paired: keys with paired values (`zip(...)`), which all have the same number of values
     """
 
     config: DictConfig
@@ -52,14 +52,14 @@ class ComposedCommand(NamedTuple):
 
 
 def compose_command(overrides: list[str], asked: bool) -> ComposedCommand:
-    """Compose the config from the command line, without importing torch.
+    """Compose the config of a command line, without importing torch.
 
     Args:
         overrides: the overrides as the user typed them.
-        asked: whether the user asked for a sweep by typing -m.
+        asked: whether the user typed -m, which starts a sweep.
 
     Raises:
-        SettingError: an override is not valid; the message names the most similar key or option, if there is one.
+        SettingError: an override is not valid.
     """
     overrides, deleted = split_deletions(overrides)
     with initialized(config_folder()):
@@ -84,7 +84,10 @@ def compose_command(overrides: list[str], asked: bool) -> ComposedCommand:
 
 
 def _with_typed_values(error: SettingError, overrides: list[str], asked: bool) -> SettingError:
-    """Name all values of a swept key in an error about the first of them: `tau=0.5,0.9: type threshold.tau=0.5,0.9`."""
+    """Rewrite an error about the first value of a swept setting, so that its message shows all values.
+
+    An example of the new message: `tau=0.5,0.9: type threshold.tau=0.5,0.9`.
+    """
     for word in overrides:
         key, _, typed = word.partition("=")
         values = expand_sweep(word)[1]
@@ -99,10 +102,10 @@ def _with_typed_values(error: SettingError, overrides: list[str], asked: bool) -
 
 
 def _paired_keys(overrides: list[str], config: DictConfig, choices: dict[str, list[str]]) -> tuple[str, ...]:
-    """List the keys of a sweep with paired values (`zip(...)`).
+    """List the keys with paired values (`zip(...)`).
 
     Raises:
-        SettingError: they have different numbers of values, or a sweeper searches, which tries all combinations.
+        SettingError: the keys have different numbers of values, or the sweeper does not run a grid.
     """
     keys = [each.get_key_element() for each in OverridesParser.create().parse_overrides(overrides) if is_paired(each)]
     require_equal_lengths({key: len(choices[key]) for key in keys})
@@ -118,17 +121,19 @@ def validate_command(
     *,
     show_notes: bool = True,
 ) -> "dict[Dataset, DatasetInfo]":
-    """Validate the settings, and list the images and classes of every data set that the settings name.
+    """Validate the settings of all jobs, and list the images and classes of their data sets.
 
-    In a sweep, each swept value is validated once, up to MAX_CHECKS values.
+    In a sweep, each swept value is validated once, together with the first values of all other settings. At most
+    MAX_CHECKS values are validated.
 
     Args:
-        plan: the overrides of every job of a sweep; one job for each combination of options is composed.
-        infos: surveys of data sets that are known already, to which those of others are added.
+        plan: the overrides of every job of a sweep; None = not known. One job is composed for each combination of
+            options (such as threshold and model), to find options that cannot be combined.
+        infos: data sets that were listed before -> their classes and numbers of images; further data sets are added.
         show_notes: whether to print how the files of a data set were read.
 
     Returns:
-        The survey of each data set: its classes and numbers of images.
+        Data set -> its classes and numbers of images.
 
     Raises:
         SettingError: a setting is not valid.
@@ -161,7 +166,11 @@ def validate_command(
 
 
 def _compose_each_kind(command: ComposedCommand, plan: Sequence[Sequence[str]]) -> None:
-    """Compose the config of one job for each combination of options, to find incompatible options early."""
+    """Compose the config of one job for each combination of options, to find options that cannot be combined.
+
+    Args:
+        plan: the overrides of every job of the sweep.
+    """
     if command.config.hydra.runtime.choices["hydra/launcher"] != "basic" and not command.deleted_keys:
         return  # Hydra composes every job of a parallel launcher itself
     kinds: dict[frozenset[str], Sequence[str]] = {}
@@ -178,13 +187,13 @@ def _compose_each_kind(command: ComposedCommand, plan: Sequence[Sequence[str]]) 
 
 
 def _composed_kind(command: ComposedCommand) -> frozenset[str]:
-    """Return the combination of options (threshold, model, ...) in the composed config of a command."""
+    """Return the combination of options (such as threshold and model) in the composed config of a command."""
     words = [values[0] for key, values in command.choices.items() if values and not key.startswith("hydra")]
     return frozenset(composition_key(words, command.config))
 
 
 def _require_one_setting_to_refit(config: DictConfig, choices: dict[str, list[str]]) -> None:
-    """Raise SettingError for refits of several settings, because refits have no accuracy to compare."""
+    """Raise SettingError if a sweep of refits (`train.refit`) has several settings: refits cannot be compared."""
     refit = choices.get("train.refit", [])
     if config.train.refit is not True or len(refit) > 1:
         return
@@ -200,10 +209,13 @@ def _nothing_to_delete(key: str) -> SettingError:
 
 
 def job_overrides(command: ComposedCommand, words: list[str]) -> list[list[str]] | None:
-    """List the overrides (KEY=VALUE words) of each job of a sweep; None if only the sweeper knows them.
+    """List the overrides (KEY=VALUE) of each job of a grid; None if the sweeper does not run a grid.
+
+    Args:
+        words: overrides for Hydra.
 
     Raises:
-        SettingError: a value, such as `interval(0, 1)`, is only allowed with a sweeper that searches.
+        SettingError: a value is a range, such as `interval(0, 1)`, which a grid cannot have.
     """
     if sweeper_name(command.config) not in GRIDS:
         return None
@@ -229,7 +241,7 @@ def expected_jobs(command: ComposedCommand, plan: list[list[str]] | None) -> int
 
 
 def require_launcher(command: ComposedCommand) -> None:
-    """Check that the programs and packages that the launcher needs are installed.
+    """Check that the programs and packages that a launcher needs, such as SLURM's, are installed.
 
     Raises:
         SettingError: a program or package is missing; the message names it.
@@ -250,9 +262,13 @@ def require_launcher(command: ComposedCommand) -> None:
 def _check_one(
     config: DictConfig, infos: "dict[Dataset, DatasetInfo]", *, show_notes: bool, elsewhere: bool = False
 ) -> "RunConfig":
-    """Validate the settings of one job, and check that its data set has the images and classes for them.
+    """Validate the settings of one job, and check that they fit the images and classes of its data set.
 
-    No image is decoded, and the images and classes of each data set are listed only once.
+    Args:
+        config: composed config of the job.
+        infos: data sets that were listed before; the data set of the job is added.
+        show_notes: whether to print how the files of a data set were read.
+        elsewhere: whether the job may run on another machine, with other devices.
     """
     from semisup.config import schema
     from semisup.images.scan import describe_ignored
@@ -274,7 +290,7 @@ def _check_one(
 
 
 def _inspect(dataset: "Dataset", infos: "dict[Dataset, DatasetInfo]", *, show_notes: bool) -> "DatasetInfo":
-    """List the images of a data set, and print how its files were read unless an earlier one was read in that way."""
+    """List the images of a data set, and print how its files were read, unless the same line was printed before."""
     from semisup.runtime.torchrun_env import is_rank_zero
 
     info = dataset.inspect()
@@ -286,7 +302,10 @@ def _inspect(dataset: "Dataset", infos: "dict[Dataset, DatasetInfo]", *, show_no
 
 
 def _check_swept(config: DictConfig, infos: "dict[Dataset, DatasetInfo]", *, show_notes: bool) -> None:
-    """Validate the settings of one job of a sweep, and check that its control can have equal learning rates."""
+    """Validate the settings of one job of a sweep, and check that its control can have the same learning rates.
+
+    The control is the same run without unlabeled images, with which the run is compared.
+    """
     from semisup.runner import compatibility
 
     elsewhere = str(config.hydra.runtime.choices["hydra/launcher"]) not in LOCAL_LAUNCHERS
@@ -314,10 +333,10 @@ def _require_single_values(overrides: list[str]) -> None:
 
 
 def bind_group_settings(overrides: Iterable[str]) -> list[str]:
-    """Rewrite settings of a group whose options are swept as sweeps of one value.
+    """Rewrite the settings of a group with several options, such as `threshold.momentum=0.99`, as `choice(0.99)`.
 
-    For example, in `threshold=freematch,softmatch threshold.momentum=0.99`, Hydra would apply the second word to the
-    default option of the group `threshold`. If that option has no setting `momentum`, Hydra would raise an error.
+    An example is `threshold=freematch,softmatch threshold.momentum=0.99`. Without the rewrite, Hydra would apply
+    `threshold.momentum` to the default option of the group, and raise an error if this option has no `momentum`.
     """
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     swept = {each.key_or_group for each in parsed if each.is_sweep_override()}

@@ -1,11 +1,11 @@
 """Run the jobs of a sweep with Ray, on this machine or on a Ray cluster (`hydra/launcher=ray_cores`).
 
-Each job is one Ray task, which runs the job as a sweep without a launcher does. If the process of a job is lost, the
-job is submitted again and continues from its last checkpoint.
-
-The package hydra-ray-launcher is not used: the dependencies of its version 1.2 contradict those of joblib 1.6, its
-version 1.4 needs boto3 and Ray's dashboard, and both end the sweep when one process is lost.
+Each job is one Ray task. If the process of a job is lost, the job is submitted again and continues from its last
+checkpoint.
 """
+
+# The package hydra-ray-launcher is not used: the dependencies of its version 1.2 contradict those of joblib 1.6, its
+# version 1.4 needs boto3 and Ray's dashboard, and both end the sweep when one process is lost.
 
 import os
 import signal
@@ -26,14 +26,12 @@ from semisup.sweep.hydra_run import NUMBER_WORD, run_job, single_run_words
 from semisup.sweep.job_store import STOPPED, JobStore
 
 ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_COLOR_PREFIX": "0", "RAY_DEDUP_LOGS": "0"}
-"""Environment variables of Ray that are set unless the user has set them: send no statistics, print every line."""
+"""Environment variables of Ray, by which it sends no statistics and prints every line; the user's values win."""
 
 
 def install() -> None:
-    """Make Hydra use `RayLauncher` for a launcher that has the setting `ray`.
-
-    Hydra cannot find the class by its name: Hydra 1.3 accepts only names that begin with `hydra_plugins`.
-    """
+    """Make Hydra use `RayLauncher` for a launcher config that has the key `ray`."""
+    # Hydra 1.3 finds a launcher class by its name only if the name begins with `hydra_plugins`
     create = Plugins.instantiate_launcher
 
     def create_launcher(plugins: Plugins, *, config: DictConfig, **context: Any) -> Launcher:
@@ -58,7 +56,12 @@ class RayLauncher(Launcher):
         self.config = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run the jobs and return their validation accuracies in the order of the jobs."""
+        """Run the jobs and return their results, with the validation accuracies, in the order of the jobs.
+
+        Args:
+            job_overrides: overrides of each job.
+            initial_job_idx: number of the first job.
+        """
         for key, value in ENVIRONMENT.items():
             os.environ.setdefault(key, value)
         import ray
@@ -75,10 +78,13 @@ class RayLauncher(Launcher):
 
 
 def _numbered(overrides: list[str], position: int) -> tuple[int, list[str]]:
-    """Return the number of a job in the sweep and its other overrides.
+    """Separate the number of a job from its overrides, which can contain it as `+hydra.job.env_set.SEMISUP_JOB=3`.
 
     Args:
-        position: the number of the job if its overrides do not contain another one.
+        position: the number of the job if its overrides contain none.
+
+    Returns:
+        The number, and the other overrides.
     """
     numbers = [word.removeprefix(NUMBER_WORD).strip("'") for word in overrides if word.startswith(NUMBER_WORD)]
     words = [word for word in overrides if not word.startswith(NUMBER_WORD)]
@@ -94,7 +100,7 @@ def _job_return(overrides: list[str], accuracy: float | None) -> JobReturn:
 class JobContext(NamedTuple):
     """Settings that all jobs of a sweep share.
 
-    directory: the current directory
+    directory: the working directory
     variables: environment variables to set
     hydra_words: overrides of Hydra's own settings
     resources: resources that Ray reserves for each job, such as {"CPU": 1}
@@ -112,7 +118,7 @@ class RayJobs:
     """The jobs of a sweep, submitted to Ray."""
 
     def __init__(self, config: DictConfig, remote: dict[str, Any], jobs: dict[int, list[str]]) -> None:
-        """Store what to run.
+        """Store the jobs and their settings.
 
         Args:
             config: the config of the sweep, with the settings of Hydra.
@@ -137,10 +143,11 @@ class RayJobs:
         self.accuracies: dict[int, float | None] = {}
 
     def run(self) -> dict[int, float | None]:
-        """Run all jobs; return the number of each job -> its accuracy.
+        """Run all jobs, and return their numbers -> validation accuracies.
 
-        If the node of a job is lost, the job is submitted again at once. If only its process is lost, the job may have
-        caused that: it is submitted again after all other jobs, by itself, and fails if its process is lost again.
+        If the node of a job is lost, the job is submitted again at once. If only the process of a job is lost, perhaps
+        by a fault of the job, the job runs again alone after all others; if its process is lost again, the job has
+        failed.
         """
         self._check_resources()
         try:
@@ -157,7 +164,7 @@ class RayJobs:
         return self.accuracies
 
     def _check_resources(self) -> None:
-        """Print a line if no node of the cluster is large enough for a job; Ray would wait for one in silence."""
+        """Print a line if no node of the cluster is large enough for a job, because Ray then waits for one."""
         import ray
 
         needed = self.context.resources
@@ -170,7 +177,7 @@ class RayJobs:
         self.running[self.task.remote(number, self.jobs[number], self.context)] = number
 
     def _collect(self) -> list[int]:
-        """Wait for the submitted jobs; return the numbers of those whose process was lost without a known reason."""
+        """Wait for the submitted jobs; return the numbers of the jobs whose process crashed."""
         import ray
         from ray import exceptions
 
@@ -192,7 +199,7 @@ class RayJobs:
         return crashed
 
     def _continue(self, number: int) -> None:
-        """Submit a job again whose node was lost, unless the sweep is stopped."""
+        """Submit a job again because its node was lost; do nothing if the sweep is being stopped."""
         if self.store.stop_reason() != STOPPED:
             safe_print(f"the node of job {number} was lost; the job continues on another one")
             self._submit(number)
@@ -209,7 +216,13 @@ class RayJobs:
 
 
 def run_in_ray(number: int, overrides: list[str], context: JobContext) -> float | None:
-    """Run one job in a process of Ray; return the validation accuracy of its run, or None."""
+    """Run one job in a process of Ray; return the validation accuracy of its run, or None if it has none.
+
+    Args:
+        number: number of the job.
+        overrides: overrides (KEY=VALUE) of the job.
+        context: settings that all jobs share.
+    """
     unblock(*STOP_SIGNALS)  # Ray blocks SIGINT
     os.environ.update(context.variables, HYDRA_FULL_ERROR="1")
     os.chdir(context.directory)

@@ -1,7 +1,6 @@
 """Remove secrets from the config files that Hydra saves if the user sets `hydra.output_subdir`.
 
-Words such as `+hydra.job.env_set.WANDB_API_KEY=...` and `hydra.launcher.setup=[export ...]` are settings of Hydra.
-Hydra saves them, with all other settings, before it starts a job.
+Secrets can be in settings such as `+hydra.job.env_set.WANDB_API_KEY=...`, which Hydra saves before it starts a job.
 """
 
 from pathlib import Path
@@ -11,7 +10,7 @@ from semisup.runtime.secrets import redact
 
 
 def redact_saved_files(folder: Path) -> None:
-    """Replace the secrets in the config files that Hydra saved in `folder` before it started a job."""
+    """Replace the secrets in the YAML files of a folder; do nothing if the folder does not exist."""
     for path in folder.glob("*.yaml") if folder.is_dir() else ():
         text = path.read_text(encoding="utf-8", errors="surrogateescape")
         if (redacted := redact(text)) != text:

@@ -1,7 +1,4 @@
-"""Run a sweep in worker processes, and start new workers until no job is left.
-
-If a job crashes its worker process, the next worker process runs the remaining jobs.
-"""
+"""Run a sweep in a worker process; if a job crashes this process, run the remaining jobs in a new one."""
 
 import secrets
 import signal
@@ -41,14 +38,16 @@ from semisup.sweep.worker_process import run_in_subprocess
 from semisup.text import counted, shell_quote
 
 SYSTEM_ROOT = Path("/")
-"""Folder that contains proc/ and sys/; tests replace it by a folder with their own control group."""
+"""Folder that contains proc/ and sys/, which tests replace."""
 
 
 def sweep(words: list[str], command: ComposedCommand, *, noted: bool = False) -> int:
-    """Run the sweep, summarize what its jobs recorded, and return the exit status.
+    """Run a sweep, summarize the recorded results of its jobs, and return the exit status.
 
     Args:
-        noted: whether it was printed already how the files of the data set were read.
+        words: overrides as the user typed them.
+        command: the composed command.
+        noted: whether the lines about how the files of the data set were read have been printed already.
     """
     if world_size() > 1:
         return _reject_torchrun()
@@ -96,7 +95,7 @@ def sweep(words: list[str], command: ComposedCommand, *, noted: bool = False) ->
 
 
 def _next_command(command: ComposedCommand, store: JobStore, root: Path) -> str:
-    """Return the command to type after the sweep: refits have no accuracy to compare, and are used for predictions."""
+    """Return the command to suggest after the sweep: `semisup predict` for refits, otherwise `semisup compare`."""
     done = sorted(str(entry["folder"]) for entry in store.entries().values() if entry["status"] == RunStatus.DONE)
     if command.config.train.refit is True and done:
         return f"semisup predict {' '.join(shell_quote(Path(folder)) for folder in done)} images/"
@@ -104,12 +103,17 @@ def _next_command(command: ComposedCommand, store: JobStore, root: Path) -> str:
 
 
 def _plan(words: list[str], command: ComposedCommand) -> tuple[list[str], list[list[str]] | None]:
-    """Plan a sweep: return the command line for Hydra and the overrides (KEY=VALUE) of each job.
+    """Plan the jobs of a sweep.
 
-    The overrides are None if only the sweeper knows them.
+    Args:
+        words: overrides as the user typed them.
+        command: the composed command.
+
+    Returns:
+        The overrides for Hydra, and the overrides of each job (None if the sweeper does not run a grid).
 
     Raises:
-        SettingError: a value is only allowed with a sweeper that searches (see `job_overrides`).
+        SettingError: a value is a range, which a grid cannot have.
     """
     for_hydra = bind_group_settings(split_deletions(words)[0])
     if sweeper_name(command.config) in GRIDS:
@@ -119,10 +123,8 @@ def _plan(words: list[str], command: ComposedCommand) -> tuple[list[str], list[l
 
 
 def _time_limit(command: ComposedCommand) -> float | None:
-    """Return the time limit `sweep.minutes`; None if it is not set or not valid.
-
-    The worker process refuses a value that is not valid.
-    """
+    """Return the time limit `sweep.minutes`; None if it is not set or not valid."""
+    # the worker process reports a value that is not valid
     minutes = command.config.sweep.get("minutes")
     return float(minutes) if isinstance(minutes, int | float) and minutes > 0 else None
 
@@ -140,10 +142,8 @@ def _announcement(command: ComposedCommand, plan: list[list[str]] | None) -> str
 
 
 def _reject_torchrun() -> int:
-    """Refuse to run a sweep under torchrun: rank 0 prints the error and ends.
-
-    When rank 0 has ended, torchrun ends the other processes.
-    """
+    """Print, by rank 0, that torchrun cannot run a sweep; return the exit status."""
+    # when rank 0 has ended, torchrun ends the other processes
     if not is_rank_zero():
         time.sleep(2)
         return REFUSED
@@ -161,13 +161,13 @@ def _is_parallel(command: ComposedCommand) -> bool:
 
 
 class Attempt(NamedTuple):
-    """Result of one worker process of a sweep: how the process ended, and which jobs were running.
+    """Result of one worker process of a sweep.
 
     code: exit status of the process, or the negative number of the signal that killed it
-    stopped: the exit status for the signal that asked the sweep to stop, or None
-    dead: names of the jobs that were running when the process ended
-    killed: whether SIGKILL killed the worker process or a process of its launcher
-    cause: why the process ended early; "" if it did not end early
+    stopped: exit status of the command if a signal asked the sweep to stop, or None
+    dead: names of the jobs whose process ended before the job
+    killed: whether SIGKILL ended the worker process or one of its child processes
+    cause: reason why the process ended early, or ""
     """
 
     code: int
@@ -197,7 +197,11 @@ def _attempt(request: WorkerRequest, store: JobStore) -> Attempt:
 
 
 def _memory_report(oom_kills: int) -> str:
-    """Describe how many processes were killed because of which memory limit, for a message."""
+    """Write the part of a message about processes that were killed for lack of memory.
+
+    Args:
+        oom_kills: number of these processes; 0 if the number is unknown.
+    """
     limit = f"limit {memory_limit_bytes(SYSTEM_ROOT) / 1e9:.2f} GB"
     return f"out of memory, {limit}, {oom_kills} processes killed" if oom_kills > 0 else f"out of memory? {limit}"
 
@@ -205,12 +209,16 @@ def _memory_report(oom_kills: int) -> str:
 def rerun_remaining(
     attempt: Attempt, request: WorkerRequest, command: ComposedCommand, store: JobStore
 ) -> tuple[int | None, str]:
-    """Start worker processes for the unfinished jobs until no job is left or a process makes no progress.
+    """Start worker processes for the unfinished jobs, until no job is left or a process finishes no job.
 
-    If a worker of a parallel launcher was killed, the next process runs half as many runs at a time.
+    If a process of a parallel launcher was killed, the next worker process runs half as many jobs at a time.
+
+    Args:
+        attempt: result of the first worker process.
+        request: request to the first worker process.
 
     Returns:
-        The exit status for the signal that stopped the sweep, or None; and the reason why jobs were killed, or "".
+        The exit status if a signal stopped the sweep, or None; and the reason why jobs were killed, or "".
     """
     request = request._replace(begin=None)
     parallel = _is_parallel(command)
@@ -247,12 +255,18 @@ def rerun_remaining(
 
 
 def _with_references(names: list[str]) -> list[str]:
-    """Extend a list of jobs to run again: for each reference run in the list, add the job to which it belongs."""
+    """Add, for each reference run in a list of names (such as 00003-control), the name of its job (00003)."""
     return sorted({*names, *(name.partition("-")[0] for name in names)})
 
 
 def _next_request(request: WorkerRequest, parallel: bool, at_a_time: int) -> WorkerRequest:
-    """Create the request to a new worker process: run the remaining jobs, in parallel or one after another."""
+    """Create the request with which a new worker process runs the remaining jobs of a sweep.
+
+    Args:
+        request: request to the previous worker process.
+        parallel: whether Hydra's launcher runs the jobs; False = one after another.
+        at_a_time: number of jobs to run at the same time.
+    """
     if not parallel:
         return request._replace(parallel=False)
     words = request.hydra_overrides

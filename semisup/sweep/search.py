@@ -1,7 +1,7 @@
-"""Search for the best settings with Optuna's TPE sampler (NeurIPS 2011), through its ask-and-tell interface.
+"""Search for the best settings with Optuna's TPE sampler (NeurIPS 2011).
 
-No database is used. The sampler proposes the same settings again if it is told the same results, so that the study is
-rebuilt from the recorded runs: the same command asks for the same settings, and finished runs are reused.
+No database is used. If the same command is started again, the sampler proposes the same settings for the same results,
+and finished runs are reused.
 """
 
 from collections.abc import Iterator
@@ -19,10 +19,10 @@ from semisup.sweep.job_store import JobStore
 
 
 class Space(NamedTuple):
-    """Settings to search, and settings with one value.
+    """Search space.
 
-    swept: key -> the parsed override
-    fixed: overrides (KEY=VALUE)
+    swept: key of a setting to search -> its parsed override
+    fixed: overrides (KEY=VALUE) of the settings with one value
     """
 
     swept: dict[str, Override]
@@ -47,13 +47,16 @@ def parse_space(words: list[str]) -> Space:
 
 
 def search_batches(store: JobStore, n_trials: int, n_jobs: int, seed: int, words: list[str]) -> Iterator[list[int]]:
-    """Yield the numbers of the jobs to run next, at most `n_jobs` at a time; the plan grows by these jobs.
+    """Add jobs to the plan of a sweep, chosen by the results of earlier jobs; yield their numbers.
 
-    A job that fails is a failed trial. The iteration ends early if a job was not run, because the sweep was stopped.
+    The iteration ends early if a job was not run, because the sweep was stopped.
 
     Args:
+        store: record of the jobs of the sweep.
+        n_trials: number of jobs in total.
+        n_jobs: number of jobs to choose at once.
         seed: seed of the sampler.
-        words: overrides of the search, without those of Hydra.
+        words: overrides that define the search space.
     """
     import optuna  # 0.4 s
 
@@ -77,7 +80,7 @@ def search_batches(store: JobStore, n_trials: int, n_jobs: int, seed: int, words
 
 
 def _distribution(override: Override) -> Any:
-    """Convert a swept override to a distribution of Optuna."""
+    """Convert an override with several values, or a range, to a distribution of Optuna."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     value = override.value()
@@ -96,7 +99,7 @@ def _distribution(override: Override) -> Any:
 
 
 def _accuracy(entry: dict[str, Any]) -> float | None:
-    """Read the validation accuracy of the run of a job; None if the run has failed."""
+    """Read the validation accuracy of the run of a recorded job; None if the run is not done."""
     if entry["status"] != RunStatus.DONE:
         return None
     accuracy = (read_json(Path(entry["folder"]) / "summary.json") or {}).get("best/val/accuracy")
@@ -104,7 +107,7 @@ def _accuracy(entry: dict[str, Any]) -> float | None:
 
 
 def _write_results(store: JobStore, trials: list[Any]) -> None:
-    """Write the best settings so far to optimization_results.yaml, as JSON, which is YAML."""
+    """Write the best settings so far to optimization_results.yaml (as JSON, which is valid YAML)."""
     done = [trial for trial in trials if trial.value is not None]
     if done:
         best = max(done, key=lambda trial: trial.value)

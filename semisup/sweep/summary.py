@@ -14,16 +14,17 @@ REASONS = {
     FAIL_FAST: f"not started: {FAIL_FAST}",
     TIME_UP: f"{TIME_UP} is over; type the same command without it to continue",
 }
-"""Reason of a stop -> message that states why jobs were not started."""
+"""Value of `JobStore.stop_reason` -> message about jobs that were not started."""
 
 
 def summarize(store: JobStore, expected: int | None, seconds: float, cause: str = "") -> dict[str, Any]:
-    """Summarize the recorded jobs of a sweep as plain data.
+    """Summarize the recorded jobs of a sweep as plain data, for sweep_summary.json.
 
     Args:
-        expected: the number of jobs; None if only the sweeper knew it.
+        store: record of the jobs.
+        expected: number of jobs; None if it was not known in advance.
         seconds: duration of the sweep.
-        cause: the reason why jobs were not started, or "".
+        cause: reason why jobs were not started, or "".
     """
     entries, plan = store.entries(), store.plan()
     runs = {name: entry for name, entry in entries.items() if "-" not in name}
@@ -64,10 +65,14 @@ def summarize(store: JobStore, expected: int | None, seconds: float, cause: str 
 def exit_status(summary: dict[str, Any], stopped: int | None) -> int:
     """Choose the exit status of the command that ran a sweep.
 
+    Args:
+        summary: result of `summarize`.
+        stopped: exit status for the signal that stopped the sweep; None if there was none.
+
     Returns:
-        0 if every job and every reference run is done or was stopped by halving, even if a signal arrived after the
-        last one. The status of the signal if a signal stopped the sweep, or if all jobs that are not done were stopped
-        by a signal. Otherwise 1.
+        0 if every job and every reference run is done, or was stopped by the sweeper `halving`.
+        The exit status for a signal if a signal stopped the sweep, or every job that is not done.
+        1 otherwise.
     """
     everything = [*summary["jobs"].values(), *summary["companion_jobs"].values()]
     undone = [each for each in everything if each["status"] not in (RunStatus.DONE, RunStatus.STOPPED)]

@@ -1,4 +1,4 @@
-"""Settings of the sweepers `halving` and `search` (conf/hydra/sweeper/), checked before the first run."""
+"""Read and check the settings of the sweepers `halving` and `search` (conf/hydra/sweeper/)."""
 
 import math
 from collections.abc import Sequence
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
 
 BASIC, HALVING, SEARCH = "basic", "halving", "search"
 GRIDS = (BASIC, HALVING)
-"""Sweepers that run a grid of values; the jobs are known before the first run."""
+"""Sweepers that run a grid: all combinations of listed values."""
 
 SweeperSettings = dict[str, Any]
 """Name and settings of a sweeper, as plain data."""
 
 
 def sweeper_name(config: DictConfig) -> str:
-    """Return the name of the sweeper that the command uses."""
+    """Return the name of the sweeper in a composed config that includes Hydra's settings."""
     return str(config.hydra.runtime.choices["hydra/sweeper"])
 
 
 def sweeper_settings(
     command: "ComposedCommand", words: list[str], plan: Sequence[Sequence[str]] | None
 ) -> SweeperSettings | None:
-    """Read and check the settings of the sweeper.
+    """Read and check the settings of the sweeper of a command.
 
     Args:
         words: overrides for Hydra.
-        plan: the overrides of each job; None if only the sweeper knows them.
+        plan: the overrides of each job; None if the sweeper does not run a grid.
 
     Returns:
-        None for a sweeper of another package, which runs inside Hydra.
+        Name and settings of the sweeper; None for a sweeper of another package.
 
     Raises:
         SettingError: a setting is not valid, the sweeper's package is not installed, or the sweeper cannot be used with
@@ -78,9 +78,13 @@ def _halving_settings(
 
 
 def _require_separate_evaluations(config: DictConfig, shares: list[float]) -> None:
-    """Raise SettingError if two rungs, or a rung and the end of the training, have the same evaluation.
+    """Raise SettingError if there is no evaluation between two rungs, or between the last rung and the end.
 
-    Where the number of steps between two evaluations depends on the data, nothing is checked.
+    This is checked only if the steps or epochs of the evaluations are known without the data.
+
+    Args:
+        config: the composed config.
+        shares: the rungs of halving, as shares of the training in increasing order.
     """
     train = config.train
     if train.steps is not None and train.evaluate_every_steps is not None:

@@ -1,4 +1,4 @@
-"""The worker process of a sweep, which validates the command, decodes the images and runs the jobs."""
+"""Worker process of a sweep: validate the command, decode the images and run the jobs."""
 
 import json
 import os
@@ -30,19 +30,20 @@ REFUSED = 2
 """Exit status if the command is not valid; the worker has printed the reason."""
 
 NO_UNLABELED = 4
-"""Exit status if the data have no unlabeled images, and the sweep is to be started again on the labels alone."""
+"""Exit status if the data have no unlabeled images, so that the sweep must be started again on the labels alone."""
 
 
 class WorkerRequest(NamedTuple):
     """Request to the worker process of a sweep: which jobs to run, and how.
 
     overrides: the overrides as the user typed them
-    hydra_overrides: the overrides for Hydra; each setting of a swept group is a sweep of one value
+    hydra_overrides: the overrides for Hydra, in the order in which the jobs are to run
     folder: folder of the sweep
-    numbers: numbers of the jobs of the plan to run one after another; None = the jobs that the sweeper chooses
-    begin: the plan to write after the command is validated and the images are decoded; None = the sweep has begun
-    sweeper: name and settings of the sweeper (`sweepers.py`); None = a sweeper of another package, which Hydra runs
-    parallel: whether Hydra's launcher runs the jobs
+    numbers: numbers of the jobs to run one after another; None = the jobs that the sweeper chooses
+    begin: data about a new sweep, such as its plan, to record after the command is validated and the images are
+        decoded; None = a worker process has done this already
+    sweeper: name and settings of the sweeper; None = a sweeper of another package
+    parallel: whether Hydra's launcher runs the jobs; False = one after another in the worker process
     """
 
     overrides: list[str]
@@ -55,7 +56,7 @@ class WorkerRequest(NamedTuple):
 
 
 def run_worker() -> int:
-    """Read a `WorkerRequest` from standard input and carry it out; return the exit status."""
+    """Read a `WorkerRequest` from standard input, run its jobs, and return the exit status."""
     try:
         unblock(*STOP_SIGNALS)
         request = _read_request()
@@ -85,17 +86,17 @@ def _read_request() -> WorkerRequest | None:
 
 
 def _stop_with_parent(pipe: int) -> None:
-    """Wait until the parent process ends, as seen by its closed pipe; then send SIGTERM to this process."""
+    """Wait until the parent process ends, which closes the pipe; then send SIGTERM to this process."""
     while os.read(pipe, 1):
         pass
     raise_in_main_thread(signal.SIGTERM)
 
 
 def _begin(request: WorkerRequest, store: JobStore, begin: dict[str, Any]) -> int:
-    """Prepare a sweep: validate its command, fill the image cache and write the plan of the jobs.
+    """Prepare a sweep: validate its command, decode the images into the cache, and write the plan of the jobs.
 
     Returns:
-        0, or the exit status REFUSED or NO_UNLABELED.
+        0 if the jobs can run; otherwise the exit status REFUSED or NO_UNLABELED.
     """
     from semisup.report.console import safe_print
     from semisup.runner.progress import Bars
@@ -121,7 +122,11 @@ def _begin(request: WorkerRequest, store: JobStore, begin: dict[str, Any]) -> in
 
 
 def one_of_each_files(infos: "dict[Dataset, DatasetInfo]") -> "dict[Dataset, DatasetInfo]":
-    """Drop all but one of the data sets that differ only in the split seed or the fold."""
+    """Keep only the first of several data sets that differ only in the split seed or the fold.
+
+    Args:
+        infos: data set -> its classes and numbers of images.
+    """
     from semisup.dataset import KeyRole, keys_with_role
 
     first: dict[Any, Dataset] = {}
@@ -148,12 +153,18 @@ def _run_jobs(request: WorkerRequest, store: JobStore) -> None:
 
 
 def _with_number(number: int, store: JobStore) -> list[str]:
-    """Return the overrides of a job, with its number in the plan, which differs from its number in the launcher."""
+    """Return the overrides of a job, and its number in the sweep as a further override.
+
+    The number is needed because launchers number the jobs of each batch from 0.
+    """
     return [*(store.plan() or [])[number], f"{NUMBER_WORD}'{number}'"]
 
 
 def _run_with_launcher(request: WorkerRequest, store: JobStore) -> None:
-    """Run all jobs of the sweep with Hydra's launcher, and delete multirun.yaml, which can contain secrets."""
+    """Run all jobs of the sweep with Hydra's launcher.
+
+    Hydra's file multirun.yaml, which can contain secrets, is discarded.
+    """
     from semisup.runtime.atomic_files import discard_writes
 
     multirun = store.folder / "multirun.yaml"
@@ -166,7 +177,11 @@ def _run_with_launcher(request: WorkerRequest, store: JobStore) -> None:
 
 
 def _run_serially(request: WorkerRequest, store: JobStore, batches: Iterable[list[int]]) -> None:
-    """Run jobs of the sweep one after another in this process."""
+    """Run jobs of the sweep one after another in this process.
+
+    Args:
+        batches: numbers of the jobs of each batch.
+    """
     hydra_words = single_run_words(request.hydra_overrides)
     for batch in batches:
         plan = store.plan() or []
@@ -177,9 +192,9 @@ def _run_serially(request: WorkerRequest, store: JobStore, batches: Iterable[lis
 
 
 def run_with_stop_signals(work: Callable[[], None], store: JobStore) -> int:
-    """Run the jobs of a sweep by calling `work`, handle stop signals, and return the exit status.
+    """Call `work`, which runs the jobs of a sweep, with handlers of stop signals; return 0.
 
-    On a signal, `work` is stopped after all runs have saved their state.
+    At a stop signal, `work` is interrupted after all runs have saved their state. How it ended is recorded in `store`.
     """
     from semisup.runner.signals import TOGETHER_SECONDS, StopRequested, stop_error
 
@@ -215,8 +230,6 @@ def run_with_stop_signals(work: Callable[[], None], store: JobStore) -> int:
 
 
 def killed_by(error: Exception) -> Literal["SIGKILL"] | None:
-    """Return the name of the signal that killed a worker process of joblib; None for any other error.
-
-    joblib has no public exception type for this case.
-    """
+    """Return "SIGKILL" if the error says that this signal killed a process of joblib; None for any other error."""
+    # joblib has no public exception type for this case
     return "SIGKILL" if "SIGKILL" in str(error) else None

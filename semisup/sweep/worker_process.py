@@ -1,9 +1,7 @@
-"""Start the worker process of a sweep, in which a crash of a job does not end the command.
+"""Start the worker process of a sweep. A job that crashes ends this process, but not the command."""
 
-A new interpreter costs 1.4 s of CPU time more than a fork (median of 5 paired sweeps on a busy machine, range 1.0 to
-2.0). The time is spent on imports, a second composition of the config, and the teardown, which a fork skips. A sweep
-has one worker process unless a job crashes it.
-"""
+# A new interpreter costs 1.4 s of CPU time more than a fork (median of 5 paired sweeps on a busy machine, range 1.0 to
+# 2.0), for imports, a second composition of the config, and the teardown.
 
 import contextlib
 import json
@@ -14,14 +12,14 @@ from typing import Any
 from semisup.runtime.process_signals import STOP_SIGNALS, blocked, handled_signals, install, restore, send
 
 COMMAND = (sys.executable, "-m", "semisup", "_sweep-worker")
-"""The command that starts the worker program; tests replace it by a program that fails on purpose."""
+"""The command that starts the worker program."""
 
 
 def run_in_subprocess(request: dict[str, Any]) -> tuple[int, int | None]:
-    """Run a request in a worker process and forward stop signals to it.
+    """Start a worker process, send it a request, forward stop signals to it, and wait for its end.
 
-    The request is one line of JSON on the worker's standard input. The pipe remains open until the worker ends. If the
-    pipe is closed earlier, the worker knows that this process has ended.
+    The request is one line of JSON on the worker's standard input. This pipe is open until the worker ends, so that the
+    worker can detect the end of this process.
 
     Args:
         request: fields of `semisup.sweep.worker.WorkerRequest`.
