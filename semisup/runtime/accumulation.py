@@ -1,12 +1,10 @@
 """Compute a training batch in several parts, one after another, to save memory for activations.
 
-The loss is computed on the logits of the whole batch, as without parts, so methods and policies need no code for it.
-The forward pass keeps the images of each part and discards the activations. The backward pass computes each part again
-and adds its gradient to those of the parts before it (GradCache, arXiv 2101.06983). The sum is the gradient of the
-whole batch up to rounding. A step takes one more forward pass than without parts.
+The forward pass discards the activations of each part. The loss is computed on the logits of the whole batch. The
+backward pass computes the activations of each part again and adds up the gradients of the parts (GradCache, arXiv
+2101.06983). The sum equals the gradient of the whole batch up to rounding. A step takes one forward pass more.
 
-BatchNorm normalizes each part by itself, with its own mean and variance, and counts each part once in its running
-statistics. With fixed statistics, or without BatchNorm, the parts do not affect each other.
+BatchNorm uses the mean and variance of each part, and updates its running statistics once for each part.
 """
 
 from collections.abc import Callable
@@ -22,10 +20,10 @@ from semisup.runtime.torchrun_env import world_size
 
 
 def check_accumulation(parts: int, *, compile: bool) -> None:
-    """Check that `train.accumulate` (batches in parts) can be combined with the other settings.
+    """Check that the number of parts (`train.accumulate`) can be combined with the other settings.
 
     Raises:
-        SettingError: several parts are combined with compilation or with several processes.
+        SettingError: there are several parts, and also compilation or several processes.
     """
     if parts > 1 and compile:
         raise SettingError("train.accumulate", parts, "not supported with compile=true")
@@ -39,9 +37,9 @@ def check_accumulation(parts: int, *, compile: bool) -> None:
 
 
 def in_parts(model: nn.Module, forward: Callable[[Tensor], Tensor], parts: int) -> Callable[[Tensor], Tensor]:
-    """Wrap the forward function of a model, so that it computes a training batch in parts.
+    """Wrap the forward function of a model, so that it computes a training batch in parts of nearly equal size.
 
-    In eval mode it computes the whole batch. Parts have nearly equal sizes and at least two rows each.
+    A part has at least two rows. In eval mode, the whole batch is computed at once.
 
     Args:
         forward: the forward function of the model, (n, ...) rows -> (n, K) logits.

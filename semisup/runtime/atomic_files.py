@@ -1,7 +1,6 @@
 """Write files atomically and durably: after a crash or power loss, a file has its old or its new content.
 
-A write creates a temporary file, calls fsync on it, renames it, and calls fsync on the directory. Temporary files of
-dead processes are removed by `remove_stale_temporary_files`.
+A write creates a temporary file, calls fsync on it, renames it, and calls fsync on the directory.
 """
 
 import contextlib
@@ -21,13 +20,10 @@ from semisup.runtime.descriptors import READ, UPDATE, WRITE_NEW
 from semisup.runtime.liveness import pid_namespace, start_time
 
 _LIFE = os.urandom(4).hex()
-"""Distinguishes this process from a dead one with the same id; the first process of a container always has id 1."""
+"""Random name of this process, because a dead process may have had the same process id."""
 
 _ABANDONED_SECONDS = 3600
-"""Seconds after the last write at which a temporary file of another PID namespace is considered abandoned.
-
-Whether a process of another namespace is alive cannot be seen from here.
-"""
+"""Seconds after the last write at which a temporary file from another PID namespace is considered abandoned."""
 
 _NO_LINKS = {errno.EINVAL, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK}
 
@@ -46,8 +42,7 @@ def write_atomically(
         path: path of the file, in an existing directory. Concurrent writers need no lock: the last one determines the
             content.
         chunks: the content. A memoryview must be contiguous, and is not copied.
-        durable: False skips fsync, so that a power loss may leave an incomplete file. Use it only for files that are
-            verified when they are read and can be computed again.
+        durable: whether to call fsync. Without it, a power loss may leave an incomplete file.
         confirm: called right before the rename; if it raises an exception, the old file remains.
 
     Raises:
@@ -84,9 +79,11 @@ class AtomicFile:
 
     Use it as a context; if `commit` was not called, the file is removed at the end.
 
+    Args:
+        folder: directory of the temporary file, on the same file system as the final path.
+
     Raises:
-        OSError: in any method, if the file cannot be written, for example because the disk is full. The error names
-            `folder`, or the final path if `commit` failed.
+        OSError: in any method, if the file cannot be written, for example because the disk is full.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -142,13 +139,16 @@ def _check_absent(path: Path) -> None:
 
 
 class NewFolder:
-    """A folder that gets its name only when all its files are complete (`commit`); nothing is overwritten.
+    """A temporary folder that gets its final name by `commit`, when all its files are written.
 
-    Use it as a context; if `commit` was not called, everything is removed at the end.
+    Use it as a context; if `commit` was not called, the folder is removed at the end.
+
+    Args:
+        path: the final path of the folder.
 
     Raises:
-        FileExistsError: there is a file or folder of this name already.
-        OSError: in any method, if the file cannot be written, for example because the disk is full.
+        FileExistsError: `path` exists already.
+        OSError: in any method, if a file cannot be written, for example because the disk is full.
     """
 
     def __init__(self, path: Path) -> None:
@@ -163,7 +163,12 @@ class NewFolder:
         return self
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file; `name` is its path in the folder."""
+        """Write a file.
+
+        Args:
+            name: path of the file relative to the folder.
+            content: content of the file.
+        """
         path = self._place(name)
         try:
             _write_temporary(path, (content,))
@@ -171,11 +176,11 @@ class NewFolder:
             raise with_path(error, self.path / name, len(content)) from None
 
     def link(self, name: str, source: Path) -> None:
-        """Create a symbolic link to the absolute path of `source`."""
+        """Create a symbolic link `name` in the folder, to the absolute path of `source`."""
         self._place(name).symlink_to(source.absolute())
 
     def copy(self, name: str, source: Path) -> None:
-        """Copy the content of the file `source`."""
+        """Copy the file `source` to the path `name` in the folder."""
         try:
             shutil.copyfile(source, self._place(name))
         except OSError as error:
@@ -201,8 +206,8 @@ class NewFolder:
 def create_exclusive(path: Path, content: bytes) -> bool:
     """Create the file `path` with this content, unless it exists; return whether this call created it.
 
-    If several processes try, only one succeeds. On a file system without hard links, a process that dies during this
-    call may leave an empty file.
+    If several processes call it at the same time, only one of them creates the file. On a file system without hard
+    links, a process that dies during this call may leave an empty file.
 
     Raises:
         OSError: the file cannot be written, for example because the disk is full.
@@ -233,18 +238,15 @@ def _create_without_links(path: Path, content: bytes) -> bool:
 
 
 def open_for_update(path: Path) -> int:
-    """Open an existing file for overwriting bytes in place, and return its descriptor.
-
-    Use it only for the heartbeat in a lock file.
-    """
+    """Open an existing file for overwriting bytes in place, which is not atomic, and return its descriptor."""
+    # used only for the heartbeat in a lock file
     return os.open(path, UPDATE)
 
 
 def rename_away(path: Path) -> Path | None:
-    """Rename a file to a temporary name and return this name; None if the file does not exist.
+    """Rename a file to a temporary name in the same directory, and return the new path; None if it does not exist.
 
-    If several processes try, only one succeeds. The caller must delete the renamed file; if the caller dies,
-    `remove_stale_temporary_files` deletes it.
+    If several processes call it at the same time, only one of them gets a path. It must delete the renamed file.
     """
     aside = _temporary_path(path)
     try:
@@ -255,15 +257,19 @@ def rename_away(path: Path) -> Path | None:
 
 
 def restore(aside: Path, path: Path) -> None:
-    """Undo `rename_away`: give a file its old name back, unless the name is used again.
+    """Give a file that `rename_away` renamed its old path again, unless a file of this path exists.
 
-    The file keeps its inode. On a file system without hard links, a copy of the file is created instead.
+    The temporary name remains, too.
+
+    Args:
+        aside: path with the temporary name.
+        path: the old path.
 
     Raises:
         OSError: the file cannot be written, for example because the disk is full.
     """
     try:
-        os.link(aside, path)
+        os.link(aside, path)  # keeps the inode
     except FileExistsError:
         return
     except OSError as error:
@@ -276,13 +282,13 @@ _IN_USE = (5, 32)
 """Error numbers of Windows for a file that another process has open: access denied, sharing violation."""
 
 _REPLACE_SECONDS = 2.0
-"""Time that a reader of a file, or a virus scanner, may have it open while this process replaces it."""
+"""Time for which this process tries to replace a file that another process has open."""
 
 
 def _replace(source: Path, target: Path) -> None:
-    """Rename a file and replace the target.
+    """Rename a file to the path `target`, and replace an existing file there.
 
-    On Windows, wait until no other process has the target open.
+    On Windows, wait up to two seconds until no other process has the target open.
     """
     deadline = time.monotonic() + _REPLACE_SECONDS
     while True:
@@ -336,10 +342,10 @@ def make_folder(folder: Path) -> None:
 
 
 def remove_stale_temporary_files(folder: Path) -> int:
-    """Remove temporary files in `folder` whose processes, on this host, have died.
+    """Remove the temporary files in `folder` that dead processes of this machine have left.
 
     Returns:
-        the number of removed files; 0 if the directory is missing or not writable.
+        The number of removed files; 0 if the directory is missing or not writable.
     """
     name = re.compile(rf"\.{re.escape(socket.gethostname())}\.(\d*)\.(\d+)\.(\w+)\.([0-9a-f]+)\.[0-9a-f]+\.tmp")
     removed = 0
@@ -357,7 +363,9 @@ def remove_stale_temporary_files(folder: Path) -> int:
 def _writes(path: Path, of: str, process: str, started: str, life: str) -> bool:
     """Whether the process that created a temporary file may still be writing it.
 
-    The arguments after `path` are the parts of the file's name, which identify the process.
+    Args:
+        path: the file.
+        of, process, started, life: PID namespace, id, start time and random name of the process, from the file's name.
     """
     if of != pid_namespace():
         return _file_system_time(path) - path.stat().st_mtime < _ABANDONED_SECONDS
@@ -367,9 +375,10 @@ def _writes(path: Path, of: str, process: str, started: str, life: str) -> bool:
 
 
 def _file_system_time(beside: Path) -> float:
-    """Return the present time by the clock of a file system.
+    """Return the present time by the clock of a file system, which may be the clock of a file server.
 
-    On a network file system this is the clock of another machine.
+    Args:
+        beside: any path in a directory of the file system.
     """
     probe = _temporary_path(beside)
     descriptor = _create(probe, 0o600)
@@ -381,10 +390,7 @@ def _file_system_time(beside: Path) -> float:
 
 
 def redirect_to_devnull(descriptor: int) -> None:
-    """Discard everything that is written to `descriptor` from now on.
-
-    Use it for a pipe whose reader has ended, for example.
-    """
+    """Discard all bytes that are written to an open file descriptor from now on."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, descriptor)
     os.close(nowhere)
@@ -405,12 +411,11 @@ def sync_folder(folder: Path) -> None:
 
 
 def try_lock(path: Path) -> int | None:
-    """Lock a file with the system's own lock, and create it if it is missing.
-
-    It is valid on this machine only.
+    """Lock a file with a lock of the operating system, for this machine; create the file if it is missing.
 
     Returns:
-        a descriptor that holds the lock until it is closed or the process ends; None if another process holds the lock.
+        An open descriptor; closing it, or the end of the process, releases the lock. None if another process holds the
+        lock.
 
     Raises:
         OSError: the file cannot be created, or the file system does not support locks.
@@ -428,10 +433,9 @@ def try_lock(path: Path) -> int | None:
 
 
 def discard_writes(path: Path) -> None:
-    """Replace a file by a link to /dev/null.
+    """Replace a file by a link to /dev/null, so that all later writes to this path are discarded.
 
-    So everything that another library writes to the file is discarded. On Windows, where a link needs a permission, the
-    library writes the file, and the caller deletes it.
+    If Windows does not permit the link, the path is only deleted, and later writes create a file.
     """
     path.unlink(missing_ok=True)
     try:

@@ -1,8 +1,6 @@
-"""Read and write open files by their descriptor, also on systems without `os.pread`.
+"""Read and write open files by their descriptor, also on Windows and older macOS, which lack `os.pread` or `os.preadv`.
 
-Windows has no `os.pread`, no flags for pipes and terminals, and translates line ends unless a file is opened as binary.
-macOS has no `os.preadv` before version 11. Where a function is missing, it is replaced by a seek and a read or a write,
-one thread at a time.
+There, these functions are replaced by a seek followed by a read or a write, in one thread at a time.
 """
 
 import os
@@ -42,7 +40,7 @@ def read_into(descriptor: int, buffer: memoryview, position: int) -> int:
 
 
 def write_at(descriptor: int, data: bytes, position: int) -> None:
-    """Overwrite bytes of an open file from a position on."""
+    """Write bytes at a position of an open file, over the present ones."""
     if hasattr(os, "pwrite"):
         os.pwrite(descriptor, data, position)
         return

@@ -13,11 +13,9 @@ _LARGEST_BLOCK, _MOST_KEPT = 2**30, 2**29  # bytes
 
 
 def use_deterministic_algorithms() -> None:
-    """Allow only bit-reproducible algorithms; an operation that has none raises an error.
-
-    This is equivalent to `torch.use_deterministic_algorithms(True)`, with two exceptions. It does not import torch's
-    compiler (2 s). It does not fill new memory with NaN (6 % of a step); no operation here reads uninitialized memory.
-    """
+    """Allow only bit-reproducible algorithms of torch; an operation without such an algorithm raises an error."""
+    # As `torch.use_deterministic_algorithms(True)`, but without importing torch's compiler (2 s), and without filling
+    # new memory with NaN (6 % of a step); no operation here reads uninitialized memory.
     set_cublas_workspace()
     torch.set_deterministic_debug_mode("error")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -42,21 +40,20 @@ def preserved_settings() -> Iterator[None]:
 
 
 def set_cublas_workspace() -> None:
-    """Set the workspace of cuBLAS, which is read at the first call of cuBLAS in the process.
+    """Set the environment variable CUBLAS_WORKSPACE_CONFIG, which deterministic runs on a GPU need, unless it is set.
 
-    A run without determinism needs it, too: a deterministic run may follow in the same process, and torch would then
-    refuse every matrix product without this setting.
+    Call it before the first run in a process, because cuBLAS reads the variable only once.
     """
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 def keep_freed_memory() -> None:
-    """Make malloc keep freed memory instead of returning it to the system after each step.
+    """Make malloc keep freed memory instead of returning it to the system after each training step.
 
-    The system zeroes each page that it hands out. The activations of 224-pixel images take 50,000 pages and more, so
-    this costs 10 to 20 % of the time of a step. Peak memory rises by up to a quarter. Without the GNU C library, the
-    function does nothing.
+    Peak memory increases by up to a quarter. Without the GNU C library, this function does nothing.
     """
+    # The system zeroes each page that it hands out. For the activations of 224-pixel images (50,000 pages and more),
+    # this takes 10 to 20 % of the time of a step.
     if not sys.platform.startswith("linux"):
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)

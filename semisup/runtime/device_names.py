@@ -1,4 +1,4 @@
-"""Describe the GPU of a run and its driver, on which the last digits of results depend."""
+"""Describe the GPU of a run, its driver and its libraries."""
 
 import contextlib
 import ctypes
@@ -11,21 +11,26 @@ import torch
 
 
 def device_name(device: str) -> str:
-    """Return the name of a GPU (`cuda`, `cuda:N` or `mps`); for `mps` it is the name of the chip."""
+    """Return the name of a GPU; for `mps`, the GPU of a Mac, the name of the chip.
+
+    Args:
+        device: `cuda`, `cuda:N` or `mps`.
+    """
     return f"MPS, {_chip()}" if device == "mps" else torch.cuda.get_device_name(device)
 
 
 def libraries(device: str) -> dict[str, Any]:
-    """Return the versions of the libraries that compute on a GPU; for `mps` it is the version of macOS."""
+    """Return the versions of CUDA and cuDNN, by name; for `mps`, the GPU of a Mac, the version of macOS."""
     if device == "mps":
         return {"macos": platform.mac_ver()[0] or None}
     return {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
 
 
 def driver(device: str) -> dict[str, Any]:
-    """Return the versions of `libraries` and, for CUDA, the newest CUDA version that the GPU driver supports.
+    """Return the result of `libraries` and, for CUDA, the entry `cuda_of_driver`.
 
-    The version that the driver supports is a number, such as 12080 for 12.8; None if unknown.
+    `cuda_of_driver` is the newest CUDA version that the GPU driver supports, as a number such as 12080 for 12.8; None
+    if unknown.
     """
     if device == "mps":
         return libraries(device)

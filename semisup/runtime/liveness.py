@@ -1,8 +1,7 @@
-"""Describe processes in files (such as lock files), and determine whether such a process is still running.
+"""Identify processes in files such as lock files, and determine whether such a process is still running.
 
-A process id is not enough: ids are reused, and two containers with the same host name have the same ids for different
-processes. So a process is identified by host, boot, PID namespace, id and start time. Whether it is alive can only be
-determined for a process in the PID namespace of this process. Linux tells this in /proc, other systems through psutil.
+A process is identified by host, boot, PID namespace, process id and start time, because process ids are reused and
+containers have process ids of their own. Start times are read from /proc on Linux, and with psutil on other systems.
 """
 
 import os
@@ -13,18 +12,17 @@ from typing import Any
 
 
 def this_process() -> dict[str, Any]:
-    """Describe this process as plain data: host, boot id, PID namespace, process id, start time."""
+    """Return data that identify this process: host, boot id, PID namespace, process id and start time."""
     process = os.getpid()
     here = {"host": socket.gethostname(), "boot": boot_id(), "namespace": pid_namespace()}
     return here | {"process": process, "started": start_time(process)}
 
 
 def is_local(other: dict[str, Any]) -> bool:
-    """Whether another process runs on the same host, boot and PID namespace as this process.
+    """Whether another process has the same host, boot and PID namespace as this process.
 
     Args:
-        other: result of `this_process` in the other process. Version 0.1.0 did not record the namespace; then it is
-            assumed to be the same.
+        other: result of `this_process` in the other process; if it has no namespace, the same one is assumed.
     """
     mine = {"host": socket.gethostname(), "boot": boot_id(), "namespace": pid_namespace()}
     return mine == {key: other.get(key, pid_namespace() if key == "namespace" else None) for key in mine}
@@ -34,14 +32,14 @@ def is_alive(other: dict[str, Any]) -> bool:
     """Whether another process is still running.
 
     Args:
-        other: a process for which `is_local` is true.
+        other: result of `this_process` in the other process, for which `is_local` must be true.
     """
     return start_time(other.get("process", 0)) == other.get("started")
 
 
 @cache
 def boot_id() -> str:
-    """Return the id of the present boot of the kernel; "" if the system has none."""
+    """Return the id that the kernel draws at each boot; "" if the system has none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -57,9 +55,14 @@ def pid_namespace() -> str:
 
 
 def start_time(process: int) -> str | None:
-    """Return the time at which a process of this PID namespace started, in clock ticks since boot.
+    """Return the time at which a process of this PID namespace started.
 
-    Without /proc, it is in milliseconds since 1970. Return None if the process does not exist or is a zombie.
+    Args:
+        process: process id.
+
+    Returns:
+        Clock ticks since boot or, without /proc, milliseconds since 1970. None if the process does not exist or is a
+        zombie.
     """
     try:
         fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()

@@ -1,7 +1,7 @@
 """Determine how much memory this process may use: the limit of its machine, container or cluster job.
 
-The limit of a control group (cgroup) also applies to all groups below it. The limit of a container or SLURM job is
-often set on a parent of the group that the process is in.
+The limit of a container or cluster job is that of a control group (cgroup) of Linux. It applies to all groups below it,
+so the limits of all parents of the process's group are read.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ LIMITS = {"cgroup2": "memory.max", "cgroup": "memory.limit_in_bytes"}
 def memory_limit_bytes(root: Path = Path("/")) -> int:
     """Determine how many bytes of memory this process and concurrent runs may use together.
 
-    It is the physical memory or the lowest limit of a control group, whichever is less.
+    The result is the minimum of the physical memory and the limits of control groups.
 
     Args:
         root: the directory that contains /proc and /sys.
@@ -62,10 +62,7 @@ def local_process_count() -> int:
 
 
 def _limits(root: Path) -> Iterator[int]:
-    """Yield the memory limits, in bytes, of the control groups of this process and of all their parents.
-
-    Both versions of control groups are read.
-    """
+    """Yield the memory limits, in bytes, of the control groups of this process and of all their parents."""
     for kind, top, group in _groups(root):
         for folder in (group, *group.parents):
             with contextlib.suppress(OSError, ValueError):  # no limit is set there, or it is "max"

@@ -9,10 +9,7 @@ from torch.overrides import TorchFunctionMode
 
 
 class SkipWeightInit(TorchFunctionMode):
-    """Context in which the weights of new networks are not initialized.
-
-    No random number is drawn for them.
-    """
+    """Context in which new networks are built without drawing random initial weights."""
 
     DRAWS = (Tensor.normal_, Tensor.uniform_, Tensor.erfinv_)
 
@@ -21,12 +18,13 @@ class SkipWeightInit(TorchFunctionMode):
 
 
 def meta_network(build: Callable[[], nn.Module]) -> nn.Module:
-    """Build a network on the meta device, where tensors have shapes but no data.
+    """Build a network on torch's meta device, where tensors have shapes but no data.
 
-    Some constructors read values of tensors (`tensor.item()`, as for stochastic depth rates, or for the widths of
-    torchvision's regnets). They cannot run on the meta device. Such a network is built on the CPU, without initializing
-    weights, and then moved.
+    Args:
+        build: function that builds the network on the default device.
     """
+    # A constructor that reads values of tensors, as those of torchvision's regnets, cannot run on the meta device. Such
+    # a network is built on the CPU, without initializing weights, and then moved.
     try:
         with torch.device("meta"):
             return build()

@@ -1,7 +1,4 @@
-"""List the features of the program that do not work on this operating system.
-
-Linux provides all of them. Modules that use them do without, and never fail while they are imported.
-"""
+"""List the features of the program that do not work on this operating system; on Linux, all of them work."""
 
 import importlib.util
 import os
@@ -11,7 +8,7 @@ from pathlib import Path
 
 
 def missing_features() -> list[str]:
-    """List the features that this system lacks, each with its consequence, one line each."""
+    """List the features that do not work on this system: one line for each, with its consequence."""
     missing = []
     if not hasattr(signal, "setitimer"):
         missing.append(
@@ -42,6 +39,6 @@ def missing_features() -> list[str]:
 
 
 def warn_missing_features() -> None:
-    """Print a line for each feature that this system lacks."""
+    """Print the lines of `missing_features` as warnings."""
     for line in missing_features():
         warnings.warn(line, stacklevel=2)

@@ -1,11 +1,9 @@
 """Configure how torch computes: threads, precision, memory layout, compilation, determinism.
 
-precision        bfloat16 halves the time of a step if the device has instructions for bfloat16; otherwise it is slower
-                 than float32. `auto` detects these instructions
-deterministic    only operations with a fixed order of sums; on a GPU, also no convolutions chosen by timing, and no
-                 TF32. Without it, two runs of one config may differ slightly (rounding) on a GPU, but not on a CPU
-compile          torch.compile with static shapes: a kernel depends only on its own shape and not on earlier shapes, so
-                 that a resumed run uses the same kernels as an uninterrupted one
+precision        bfloat16 halves the time of a step if the device has instructions for bfloat16; otherwise float32 is
+                 faster. `auto` detects these instructions
+deterministic    if false, two runs of one config may differ slightly (rounding) on a GPU, but not on a CPU
+compile          torch.compile with static shapes, so that a resumed run uses the same kernels as an uninterrupted one
 """
 
 import importlib.util
@@ -25,17 +23,18 @@ from semisup.runtime.determinism import set_cublas_workspace, use_deterministic_
 from semisup.runtime.torchrun_env import local_world_size, world_size
 
 MAX_SHAPES = 4096
-"""Most recompilations of one function. Beyond, torch would silently run uncompiled code, which rounds differently."""
+"""Largest number of recompilations of one function, after which torch would run uncompiled code."""
 
 
 BFLOAT16_CAPABILITIES = ("avx512_bf16", "amx_bf16", "bf16", "sve_bf16")
-"""Names in torch of CPU capabilities for bfloat16; the last two are for ARM."""
+"""Names of CPU capabilities of torch with instructions for bfloat16; the last two are those of ARM."""
 
 
 def default_precision(device: str) -> str:
-    """Return the faster precision, float32 or bfloat16, on this machine's `cpu` or `cuda`; float32 on `mps`.
+    """Return bfloat16 if a device of this machine has instructions for it, otherwise float32; on `mps` float32.
 
-    The faster precision is bfloat16 if the device has instructions for bfloat16.
+    Args:
+        device: `cpu`, `cuda` or `mps`.
     """
     if device == "mps":
         return "float32"
@@ -58,12 +57,11 @@ class PrecisionChoice(NamedTuple):
 
 
 def choose_precision(device: str, depthwise: Callable[[], bool]) -> PrecisionChoice:
-    """Choose the precision for `precision=auto` by a fixed rule, without timing.
-
-    The rule predicts in which precision the network trains fastest on `cpu`, `mps` or `cuda`.
+    """Choose the precision for `precision=auto` by a fixed rule, which predicts the faster one.
 
     Args:
-        depthwise: returns `trains_depthwise` of the network; called only if the rule depends on it.
+        device: `cpu`, `cuda` or `mps`.
+        depthwise: function that returns the result of `trains_depthwise` for the network; called only if needed.
     """
     value = default_precision(device)
     if device == "mps":
@@ -78,8 +76,7 @@ def choose_precision(device: str, depthwise: Callable[[], bool]) -> PrecisionCho
 def trains_depthwise(network: nn.Module) -> bool:
     """Whether a network trains depthwise convolutions and has BatchNorm, as MobileNet does.
 
-    Networks with depthwise convolutions but without BatchNorm, such as ConvNeXt, are wide enough for bfloat16 to be
-    faster. docs/encoders.md has the measurements.
+    On a CPU, such networks are slower in bfloat16 (docs/encoders.md has the measurements).
     """
     modules = list(network.modules())
     depthwise = [each for each in modules if isinstance(each, nn.Conv2d) and each.groups == each.in_channels > 1]
@@ -168,12 +165,14 @@ def wrap_forward(
     compile: bool,
     parts: int = 1,
 ) -> None:
-    """Wrap `model.forward`, so that it computes with this precision, memory layout and compilation.
+    """Replace `model.forward` by a function that uses this precision, memory layout and compilation.
+
+    With several processes (torchrun), it also distributes the rows of a batch.
 
     Args:
-        precision: float32, or bfloat16 (by autocast).
-        channels_last: convert weights and images to torch.channels_last.
-        compile: use torch.compile.
+        precision: float32 or bfloat16 (by autocast).
+        channels_last: whether to convert weights and images to the memory layout torch.channels_last.
+        compile: whether to use torch.compile.
         parts: number of parts of a training batch, which are computed one after another.
     """
     forward: Callable[..., Any] = model.forward
@@ -193,10 +192,8 @@ def wrap_forward(
 
 
 def _channels_last(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Wrap a forward function, so that images are converted once to the memory layout channels_last.
-
-    Otherwise, the first convolution would convert them in the forward pass and again in the backward pass.
-    """
+    """Wrap a forward function, so that images are converted once to the memory layout channels_last."""
+    # otherwise the first convolution would convert them in the forward pass and again in the backward pass
 
     def converted(images: torch.Tensor) -> Any:
         return forward(images.contiguous(memory_format=torch.channels_last))
@@ -205,9 +202,9 @@ def _channels_last(forward: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _compiled(forward: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a forward function separately for every shape, mode and memory layout.
+    """Compile a forward function, separately for every shape, mode and memory layout.
 
-    At the limit of recompilations, it raises an error instead of running uncompiled code.
+    More than MAX_SHAPES recompilations raise an error, because uncompiled code rounds differently.
     """
     import torch._dynamo.config as dynamo  # takes 2 s
     import torch._inductor.config as inductor

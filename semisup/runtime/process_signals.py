@@ -1,8 +1,7 @@
-"""Handle and send signals, also on systems that have only some signals.
+"""Handle and send signals, also on Windows.
 
-Windows has SIGINT (Ctrl-C), SIGBREAK and SIGTERM, cannot block signals, and cannot send one to another process: there,
-Ctrl-C reaches all processes of a console. Python handles signals in the main thread only, so nothing is installed in
-other threads, such as those of a notebook's widgets.
+Windows has only some of the signals, and cannot block them or send them to another process. There, Ctrl-C reaches all
+processes of a console. Python can install signal handlers only in the main thread.
 """
 
 import contextlib
@@ -22,7 +21,7 @@ HANGUP = getattr(signal, "SIGHUP", None)
 """Signal that the terminal was closed; None if the system has none."""
 
 KILLED = 9
-"""Number of the signal that ends a process at once: SIGKILL, which the module `signal` lacks on Windows."""
+"""Number of SIGKILL, the signal that ends a process at once; on Windows, `signal` does not define it."""
 
 SENDS_SIGNALS = os.name != "nt"
 """Whether a process can send a signal to another one."""
@@ -36,14 +35,14 @@ def is_main_thread() -> bool:
 
 
 def handled_signals() -> tuple[signal.Signals, ...]:
-    """List the stop signals to handle in this process: all but SIGHUP if it is ignored, as under `nohup`."""
+    """List the stop signals to handle in this process: all, but not SIGHUP if it is ignored, as with `nohup`."""
     return tuple(each for each in STOP_SIGNALS if each != HANGUP or signal.getsignal(each) is not signal.SIG_IGN)
 
 
 def install(handler: Handler, signals: Iterable[signal.Signals]) -> dict[signal.Signals, Any]:
-    """Install a handler and return the previous handlers.
+    """Install a handler for signals, and return the previous handlers.
 
-    Outside the main thread, nothing is installed.
+    Outside the main thread, install nothing and return {}.
     """
     return {each: signal.signal(each, handler) for each in signals} if is_main_thread() else {}
 
@@ -56,10 +55,7 @@ def restore(handlers: dict[signal.Signals, Any]) -> None:
 
 @contextlib.contextmanager
 def blocked(*signals: int) -> Iterator[None]:
-    """Within this context, block signals, also in processes that are started.
-
-    The context has no effect on Windows.
-    """
+    """Within this context, block signals in this process and in the processes that it starts; no effect on Windows."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
@@ -71,15 +67,17 @@ def blocked(*signals: int) -> Iterator[None]:
 
 
 def unblock(*signals: int) -> None:
-    """Receive signals that the parent process blocked."""
+    """Stop blocking these signals, which the parent process may have blocked."""
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_UNBLOCK, signals)
 
 
 def send(process: int, number: int) -> None:
-    """Send a signal to a process that may have ended.
+    """Send a signal to a process; do nothing if the process has ended, or on Windows.
 
-    On Windows nothing is sent, because Ctrl-C reaches all processes of a console.
+    Args:
+        process: process id.
+        number: number of the signal.
     """
     if SENDS_SIGNALS:
         with contextlib.suppress(ProcessLookupError):
@@ -87,7 +85,7 @@ def send(process: int, number: int) -> None:
 
 
 def raise_in_main_thread(number: int) -> None:
-    """Send a signal to this process; its handler runs in the main thread."""
+    """Send a signal to this process, from any thread; the handler of the signal runs in the main thread."""
     if SENDS_SIGNALS:
         os.kill(os.getpid(), number)
     else:

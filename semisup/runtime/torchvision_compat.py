@@ -1,8 +1,7 @@
-"""Import torchvision, with a workaround for builds that were compiled for another version of torch.
+"""Import torchvision, also if it was built for CUDA and torch for the CPU only.
 
-torchvision from PyPI is built for CUDA torch. With a CPU-only torch, its compiled operators cannot be loaded. Then
-`import torchvision` fails, because one of its modules declares operators that do not exist. Replacing this module by an
-empty one is enough for torchvision's models, data sets and transforms.
+In this case `import torchvision` fails, because one of its modules refers to operators that cannot be loaded. The
+workaround is to replace this module by an empty one.
 """
 
 import importlib
@@ -11,10 +10,7 @@ from types import ModuleType
 
 
 def torchvision(part: str = "") -> ModuleType:
-    """Import `torchvision`, or its module `torchvision.<part>`.
-
-    The workaround is used only if a normal import fails.
-    """
+    """Import `torchvision`, or its module `torchvision.<part>`, and return it."""
     name = f"torchvision.{part}" if part else "torchvision"
     try:
         return importlib.import_module(name)

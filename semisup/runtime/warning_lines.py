@@ -1,6 +1,6 @@
-"""Print each warning once, as one line of the program, without file name and source line.
+"""Print each warning once, as one line without file name and source line.
 
-The processes of a sweep share the record of the printed warnings: a folder with one empty file for each warning.
+A sweep has a folder with an empty file for each printed warning, so that its processes do not repeat warnings.
 """
 
 import hashlib
@@ -24,10 +24,10 @@ _printed: set[str] = set()
 def short_warnings(printed: Iterable[str] = ()) -> None:
     """Make Python print each warning once, as `semisup: warning: ...`.
 
-    Outside of a sweep, a later call clears the record, so that the next command prints all of its warnings.
+    Outside of a sweep, each call starts anew: warnings that were printed before can be printed again.
 
     Args:
-        printed: digests of the warnings that the process which started this one has printed.
+        printed: digests of the warnings that the parent process has printed.
     """
     if SHARED not in os.environ:
         _printed.clear()
@@ -37,15 +37,15 @@ def short_warnings(printed: Iterable[str] = ()) -> None:
 
 
 def printed_warnings() -> list[str]:
-    """List the digests of the warnings that this process has printed, by which they are recognized."""
+    """List the digests of the warnings that this process has printed."""
     return sorted(_printed)
 
 
 def share_printed(folder: Path) -> None:
-    """Share the record of printed warnings with child processes, so that no warning is repeated.
+    """Record printed warnings in a folder from now on, also in child processes, so that no warning is repeated.
 
     Args:
-        folder: folder of the record, which is created; if this fails, each process prints its own warnings.
+        folder: the folder; it is created if missing. If this fails, each process prints its own warnings.
     """
     try:
         make_folder(folder)
@@ -71,7 +71,7 @@ def _show(
 
 
 def _is_new(text: str) -> bool:
-    """Record a warning, and return whether no process of the sweep has printed it before."""
+    """Record that a warning is printed; return False if this process or another one of the sweep has printed it."""
     digest = hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16]
     if digest in _printed:
         return False

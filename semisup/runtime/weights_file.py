@@ -1,7 +1,4 @@
-"""Read, check and load files of pretrained weights.
-
-A file is identified by its sha256, read as data without running code, and loaded into a network.
-"""
+"""Read, check and load files of pretrained weights. Reading a file never runs code that it contains."""
 
 import hashlib
 import io
@@ -22,10 +19,10 @@ from semisup.text import escape
 
 SUFFIXES = (".safetensors", ".pth", ".pt", ".bin")
 NESTED = ("state_dict", "model", "model_state_dict")
-"""Keys under which training programs save the weights, in files that also hold other values."""
+"""Keys of the weights in files that also contain other values."""
 
 CODE = re.compile(r"GLOBAL (\S+)")
-"""Finds, in the error by which torch refuses a file, the name of the code that the file would import."""
+"""Pattern of the name of the code that a file would run, in torch's error message."""
 
 MAX_NAMES = 5
 
@@ -51,10 +48,10 @@ def is_file_name(weights: str) -> bool:
 
 
 def file_state(key: str, path: Path, sha256: str | None = None) -> tuple[object, ...]:
-    """Return path, device, inode, size and times of a weights file, by which changes are recognized.
+    """Return path, device, inode, size and times of a weights file, which differ if the file has been changed.
 
     Args:
-        key: the setting that names the file, for the error message.
+        key: name of the setting with the path, for the error message.
         sha256: digest that the file must have, for the error message; None = any.
 
     Raises:
@@ -80,7 +77,7 @@ def _check_size(key: str, path: Path, size: int, limit: int, meaning: str) -> No
 
 
 _digests: dict[tuple[object, ...], str] = {}
-"""`file_state` of a file -> its digest, so that the runs of a sweep in one process compute it only once."""
+"""`file_state` of a file -> sha256 of the file; a cache, because computing it takes time."""
 
 
 def require_digest(key: str, path: Path, expected: str | None) -> str:
@@ -90,7 +87,7 @@ def require_digest(key: str, path: Path, expected: str | None) -> str:
         expected: None accepts any digest.
 
     Raises:
-        SettingError: the file cannot be read, or its digest differs; the message has both digests.
+        SettingError: the file cannot be read, or has another digest.
     """
     state = file_state(key, path, expected)
     if state not in _digests:
@@ -109,9 +106,10 @@ def _compare_digests(key: str, path: Path, digest: str, expected: str | None) ->
 
 
 def read_weights(key: str, path: Path, sha256: str | None = None, max_bytes: int | None = None) -> dict[str, Tensor]:
-    """Read named tensors from a .safetensors file, or from a file of torch.save that holds only data.
+    """Read named tensors from a .safetensors file or a file of torch.save.
 
     Args:
+        key: name of the setting with the path, for the error message.
         sha256: digest that the file must have; None = any.
         max_bytes: largest size allowed; None = the memory of this machine.
 
@@ -149,12 +147,10 @@ def read_weights(key: str, path: Path, sha256: str | None = None, max_bytes: int
 
 
 def _check_archive(payload: bytes) -> None:
-    """Check the parts of a weights file that is a zip archive.
-
-    Files in torch.save's older format are not archives, and are not checked.
+    """Check that no part of a weights file is damaged or compressed, if the file is a zip archive.
 
     Raises:
-        ValueError: a part is damaged or compressed. From a compressed archive of 200 kB, torch would unpack 200 MB.
+        ValueError: a part is damaged or compressed; a small compressed file could fill the memory.
     """
     if not zipfile.is_zipfile(io.BytesIO(payload)):
         return
@@ -166,9 +162,9 @@ def _check_archive(payload: bytes) -> None:
 
 
 def _checked_tensors(key: str, path: Path, content: Any) -> dict[str, Tensor]:
-    """Extract the named tensors from the content of a weights file, and check them.
+    """Extract the named tensors from the content of a weights file, and check that their values are finite.
 
-    The name prefix of torch's parallel wrappers (`module.`) is removed.
+    The prefix `module.` of names, which torch's parallel wrappers add, is removed.
     """
     for name in NESTED:
         if isinstance(content, dict) and isinstance(content.get(name), dict):
@@ -199,10 +195,11 @@ def load_into(
     """Copy the tensors of a weights file into a network.
 
     Args:
-        ignored: names of layers, such as the classifier, whose weights in the network are not changed.
+        key, path: setting and path of the file, for the error message.
+        ignored: names of layers, such as the classifier, that are not loaded.
 
     Raises:
-        SettingError: names or shapes differ from those of the network; the message lists up to five names of each kind.
+        SettingError: names or shapes of tensors differ from those of the network.
     """
     own = network.state_dict()
     weights = {name: value for name, value in weights.items() if not _below(name, ignored)}
