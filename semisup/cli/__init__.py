@@ -1,1 +1,1 @@
-"""Commands of `semisup`: the parser, and one module for each command."""
+"""The command line of `semisup`: the parser, and one module for each command."""

@@ -1,4 +1,4 @@
-"""Write what to do about a finding of `semisup advise`: a short instruction, and a command where there is one."""
+"""Write what to do about a finding of `semisup advise`: an instruction, and a command if there is one."""
 
 import shlex
 from collections.abc import Iterable
@@ -25,7 +25,12 @@ COMMAND_LENGTH = 4000
 
 
 def commands_for(finding: "Finding", case: "Case") -> list[str]:
-    """List what to do about a finding, as instructions and commands on lines of their own."""
+    """Write what to do about a finding, as lines with an instruction and a command.
+
+    Args:
+        finding: a finding, such as that training on labels alone is as accurate.
+        case: the compared runs in which it was found.
+    """
     from semisup.analysis.advice.concentration import Concentration
     from semisup.analysis.advice.labels_alone import LabelsAlone
     from semisup.analysis.advice.more_labels import MORE, MoreLabels
@@ -47,7 +52,13 @@ def commands_for(finding: "Finding", case: "Case") -> list[str]:
 
 
 def halving_commands(advice: "Advice", case: "Case") -> list[str]:
-    """List the command that trains labels-only runs with half of the labels, if only these are missing for a check."""
+    """Write the command that trains runs on half of the labels, if only such runs are missing for a check.
+
+    The check is whether more labels would improve the accuracy.
+
+    Returns:
+        An instruction and the command; [] if the runs are not missing, or if no command can be written.
+    """
     from semisup.analysis.advice.case import LABELS, image_count
     from semisup.analysis.advice.more_labels import HALF, NAME
     from semisup.analysis.run_history import class_names
@@ -91,7 +102,10 @@ def _for_labels_alone(finding: "LabelsAlone", case: "Case") -> list[str]:
 
 
 def _for_out_of_class(finding: "OutOfClass", case: "Case") -> list[str]:
-    """Point to the report of a run with `reject`, which shows the images; for other runs, to a training with it."""
+    """Write what to do about unlabeled images of no class: train with `reject`, or look at the images.
+
+    For runs that were trained with `reject`, this is to look at the images in the report.
+    """
     best = case.comparison.best
     command = ""
     if finding.score == "confidence" and best is not None and best.runs[0].config["method"]["name"] != "mixmatch":
@@ -128,9 +142,14 @@ def _label(run: "Run", count: int | None = None) -> str:
 
 
 def _train_again(row: "Row", changes: dict[str, str]) -> str:
-    """Write the command that trains a setting again with other values of some keys; "" if no command is recorded.
+    """Write the command that trains a setting of a sweep again, with other values of some keys.
 
-    The recorded command is that of the sweep, so the values that vary in the sweep are set to those of the setting.
+    Args:
+        row: the setting and its runs.
+        changes: key -> new value.
+
+    Returns:
+        The recorded command of the sweep with the values of this setting and the changes; "" if none is recorded.
     """
     words = recorded_words(row.runs[0])
     if not words:
@@ -148,7 +167,7 @@ def _train_again(row: "Row", changes: dict[str, str]) -> str:
 
 
 def _override(key: str, value: object) -> tuple[str, str]:
-    """Convert a setting of a run, such as `method.name`, to the key and the value of an override."""
+    """Convert a setting of a config to the key and the value of an override: `method.name` becomes `method`."""
     from semisup.config.nodes import GROUP_NODES
 
     node, _, inner = key.partition(".")

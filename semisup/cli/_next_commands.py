@@ -22,13 +22,13 @@ REFIT_SETTINGS: dict[str, Any] = {
     "dataset.folds": None,
     "dataset.fold": None,
 }
-"""Settings that need validation images -> the value that a refit (`train.refit`) allows."""
+"""Key of a setting that needs validation images -> its value in a refit (`train.refit`), which has none."""
 
 TRAIN = ["semisup", "train"]
 
 
 def hints(comparison: "Comparison") -> list[str]:
-    """List hints: how to train missing controls, and how to continue unfinished runs."""
+    """Write hints about a comparison, such as how to train missing controls and how to continue unfinished runs."""
     lines = _missing_references(comparison)
     if any(row.ensemble is not None and len({run.fingerprint for run in row.runs}) > 1 for row in comparison.rows):
         lines.append(
@@ -52,7 +52,11 @@ def hints(comparison: "Comparison") -> list[str]:
 
 
 def _missing_references(comparison: "Comparison") -> list[str]:
-    """State how many runs have no control or no baseline, and the command that trains these."""
+    """Write how many runs have no control or no baseline (runs for comparison), and the command that trains these.
+
+    Returns:
+        One line; [] if no run misses its control or baseline.
+    """
     from semisup.analysis.gains import BASELINE, CONTROL
     from semisup.sweep.job_store import swept_runs
 
@@ -86,11 +90,11 @@ def _has(gains: "Mapping[str, ReferenceGain]", *kinds: str) -> bool:
 
 
 def next_commands(comparison: "Comparison") -> list[str]:
-    """List the commands to type next.
+    """Write the commands to type after a comparison: look at the best run, use it, or train it on all labels.
 
-    Of a setting that was trained on several folds, no single fold is recommended: the fold with the best accuracy has
-    the easiest validation images.
+    If the best setting was trained on several folds, its runs are recommended together.
     """
+    # the fold with the best accuracy may only have the easiest validation images
     row = comparison.best
     if row is None:
         return []
@@ -114,10 +118,10 @@ def _shown(row: "Row") -> "Run":
 
 
 def _better_reference(comparison: "Comparison", runs: "Iterable[Run]") -> "tuple[float, float, list[Run]]":
-    """Find the kind of reference runs with the best mean validation accuracy.
+    """Find the best kind of reference runs (such as control or baseline) of some runs, by mean validation accuracy.
 
     Returns:
-        The mean accuracy of `runs`, that of the reference runs, and these; without reference runs 0 and [].
+        The mean accuracy of `runs`; the mean accuracy of the best reference runs, or 0; and these runs, or [].
     """
     runs = list(runs)
     accuracies: dict[str, list[Run]] = {}
@@ -135,7 +139,11 @@ def _mean_validation(runs: "list[Run]") -> float:
 
 
 def refit_command(run: "Run") -> str:
-    """Return the command that repeats a run on labeled and validation images together (a refit)."""
+    """Return the command that trains a setting on labeled and validation images together (a refit).
+
+    Args:
+        run: a run with this setting.
+    """
     words = [word for word in recorded_words(run) if not _key(word).startswith(("sweep.", "train.refit"))]
     if not words:
         return "semisup train ... train.refit=true dataset.folds=null dataset.fold=null"
@@ -148,9 +156,9 @@ def refit_command(run: "Run") -> str:
 
 
 def recorded_words(run: "Run") -> list[str]:
-    """Read the settings of the train command that run.json records; [] if they cannot be read.
+    """Read the overrides (KEY=VALUE) of the command that trained a run, from run.json; [] if they cannot be read.
 
-    Settings of Hydra itself, such as the launcher, are left out.
+    Overrides of Hydra's own settings, such as the launcher, are left out.
     """
     command = (read_json(run.folder / "run.json") or {}).get("command")
     try:

@@ -1,4 +1,7 @@
-"""`semisup advise FOLDER`: print what the recorded numbers of a sweep support, and the command that acts on it."""
+"""`semisup advise FOLDER`: print advice that is justified by the recorded results of a sweep.
+
+For each advice, the command to follow it is printed, too.
+"""
 
 import argparse
 from collections import Counter

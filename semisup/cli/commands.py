@@ -1,7 +1,4 @@
-"""Parse the command line of `semisup`, run the command, and return its exit status.
-
-This module does not import torch, so that commands that do not need torch start quickly.
-"""
+"""Parse the command line of `semisup`, run the command, and return its exit status. Does not import torch."""
 
 import argparse
 import importlib
@@ -54,9 +51,10 @@ BROKEN_PIPE_STATUS = 128 + 13  # SIGPIPE, which Windows lacks
 
 
 def run_command_line(words: list[str]) -> int:
-    """Run the command that `words` names and return the exit status.
+    """Run a command of `semisup` and return the exit status.
 
-    Characters that standard output cannot encode are printed as escapes.
+    Args:
+        words: the command line without the program's name, such as ["show", "outputs/runs/RUN"].
     """
     _open_missing_streams()
     short_warnings()
@@ -78,10 +76,8 @@ def run_command_line(words: list[str]) -> int:
 
 
 def _open_missing_streams() -> None:
-    """Connect closed standard streams (`>&-`) to /dev/null.
-
-    Otherwise the next opened file would get the descriptor of a standard stream, and prints would go into that file.
-    """
+    """Connect standard streams that the shell has closed (`>&-`) to /dev/null."""
+    # otherwise the next opened file would get the descriptor of a standard stream, and prints would go into that file
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(descriptor)
@@ -94,12 +90,13 @@ def _open_missing_streams() -> None:
 
 
 def _flush_output(*, report: bool) -> None:
-    """Flush standard output and return an exit status.
-
-    Flushing fails if the disk is full or the terminal is closed.
+    """Flush standard output; if this fails, for example because the disk is full, discard the output.
 
     Args:
-        report: whether to print an error message about a failure; False if the command has already printed one.
+        report: whether to print an error message about the failure.
+
+    Raises:
+        BrokenPipeError: the reader of the output has closed the pipe.
     """
     try:
         sys.stdout.flush()
@@ -112,7 +109,7 @@ def _flush_output(*, report: bool) -> None:
 
 
 def _stdout_is_closed() -> bool:
-    """Whether a "broken pipe" error concerns standard output, and not another pipe."""
+    """Whether the reader of standard output has closed the pipe; always True on Windows."""
     if not hasattr(select, "poll"):  # on Windows, any broken pipe is taken for standard output
         return True
     output = select.poll()
@@ -148,7 +145,11 @@ def _run_command(words: list[str]) -> int:
 
 
 def _unknown_command(words: list[str]) -> str:
-    """Describe what to type for the name of a command that does not exist."""
+    """Write the error message for a command that does not exist, with a suggestion of what to type.
+
+    Args:
+        words: the command line without the program's name.
+    """
     import difflib
     import shlex
 
@@ -166,9 +167,7 @@ def _unknown_command(words: list[str]) -> str:
 
 
 def _parse(words: list[str]) -> tuple[argparse.ArgumentParser, argparse.Namespace, list[str]]:
-    """Parse the command line; return the words that the parser does not know separately.
-
-    The words of `train` are parsed by Hydra instead.
+    """Parse the command line of any command except `train`, which Hydra parses.
 
     Returns:
         The parser, the parsed arguments, and the words that the parser does not know.

@@ -1,7 +1,7 @@
-"""`semisup compare FOLDER...`: compare runs with each other and with their controls.
+"""`semisup compare FOLDER...`: compare runs with each other and with their controls (runs without unlabeled images).
 
 The command prints a summary and tables, and writes comparison.csv, comparison.json, comparison.png and report.html into
-the first folder. Failed and unfinished runs are listed too.
+the first folder.
 """
 
 import argparse
@@ -68,13 +68,15 @@ def compare_command(arguments: argparse.Namespace) -> int:
 
 
 def compare(folders: list[Path], console: "Console", track: list[str] | None = None) -> int:
-    """Read the runs, print the comparison and write its files.
+    """Read runs, print their comparison and write its files.
 
     Args:
+        folders: folders of runs; the files are written into the first one.
+        console: terminal on which the comparison is printed.
         track: settings of the tracker, as `tracking.KEY=VALUE`; None = upload nothing.
 
     Returns:
-        0, also if runs failed.
+        The exit status 0.
 
     Raises:
         DataError: a folder is missing or contains no run.
@@ -121,11 +123,15 @@ def compare(folders: list[Path], console: "Console", track: list[str] | None = N
 def _prepare_upload(
     summaries: "list[tuple[Comparison, str]]", folders: list[Path], track: list[str]
 ) -> Callable[[Path], list[str]]:
-    """Validate the tracker settings, and return a function that uploads the comparisons.
+    """Validate the tracker settings, and return a function that uploads the comparisons to W&B.
+
+    Args:
+        summaries: each comparison with its summary sentence.
+        folders: the folders of runs that the user gave.
+        track: settings of the tracker, as `tracking.KEY=VALUE`.
 
     Returns:
-        A function that takes the folder of the written files, and returns lines that tell the user where the comparison
-        is in W&B.
+        A function of the folder with the files of the comparison. It uploads them, and returns lines for the user.
 
     Raises:
         SettingError: a word of `track` is not a valid setting.

@@ -1,7 +1,7 @@
 """Shell completion: `semisup -sc install=SHELL` prints a script, which calls `semisup -sc query=SHELL` on TAB.
 
-Hydra writes the script and completes the settings of `semisup train`. This module completes the names of the commands.
-For all other words, bash and zsh complete file names themselves.
+This module completes the names of the commands. Hydra completes the settings of `semisup train`, and the shell
+completes file names.
 """
 
 import contextlib
@@ -16,20 +16,20 @@ ZSH_SETUP = "autoload -Uz bashcompinit && bashcompinit"  # Hydra's script for zs
 
 
 def is_completion(words: list[str]) -> bool:
-    """Whether a shell asks for completion: `semisup -sc ...` (Hydra's scripts) or `semisup train -sc ...`."""
+    """Whether a command line is a request for shell completion: `semisup -sc ...` or `semisup train -sc ...`."""
     return words[:1] != [] and (words[0] in FLAGS or (words[0] == "train" and any(word in FLAGS for word in words)))
 
 
 def complete(words: list[str], commands: Iterable[str]) -> int:
-    """Print the shell script that installs TAB completion, or the possible completions of a word.
-
-    With `query=SHELL`, the possible completions of the last word of the environment variable COMP_LINE are printed.
+    """Answer a request for shell completion.
 
     Args:
+        words: the command line. If it ends with `install=SHELL`, the script that installs TAB completion is printed. If
+            it ends with `query=SHELL`, the completions of the last word of the environment variable COMP_LINE are.
         commands: names of the commands of `semisup`.
 
     Returns:
-        0, or 2 if `words` is not a valid request.
+        The exit status: 0, or 2 if the request is not valid.
     """
     action, _, shell = words[-1].partition("=")
     if action not in ("install", "uninstall", "query") or shell not in ("bash", "zsh", "fish"):
@@ -68,7 +68,11 @@ def _print_candidates(line: str, shell: str, commands: Iterable[str]) -> None:
 
 
 def _run_hydra(request: str) -> str:
-    """Run Hydra's shell completion of `semisup train` and return what it prints."""
+    """Run Hydra's shell completion of `semisup train`, and return its output.
+
+    Args:
+        request: such as `install=bash` or `query=bash`.
+    """
     from semisup.sweep.hydra_run import run_hydra
 
     output = io.StringIO()

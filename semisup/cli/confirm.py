@@ -1,4 +1,4 @@
-"""`semisup confirm FOLDER`: repeat the best setting of a sweep, and its reference runs, with fresh seeds."""
+"""`semisup confirm FOLDER`: repeat the best setting of a sweep, and its reference runs, with new seeds."""
 
 import argparse
 from pathlib import Path
@@ -24,11 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def confirm_command(arguments: argparse.Namespace) -> int:
-    """Store the plan of the confirmation, train its runs, compare them, and return the exit status.
+    """Repeat the best setting of a sweep with new seeds, compare the runs, and return the exit status.
 
     Raises:
         DataError: the folder contains no finished sweep, or its runs use several data sets.
-        SettingError: the number of seeds differs from the stored plan, or a word of the command line is not allowed.
+        SettingError: an earlier confirmation has another number of seeds, or a word of the command line is not allowed.
     """
     from semisup.analysis.confirmation import declare
     from semisup.analysis.datasets import compare_by_dataset

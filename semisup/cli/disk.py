@@ -36,11 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def disk_command(arguments: argparse.Namespace) -> int:
-    """Print the disk usage by kind of file, delete the removable files if asked to, and return the exit status.
+    """Print the disk usage by kind of file, with `--clean` delete removable files, and return the exit status.
 
     Raises:
-        DataError: the folder is missing or holds nothing that semisup wrote, `--clean` cannot ask, or `--yes` is given
-            without `--clean`.
+        DataError: the folder is missing or has no files of semisup, `--clean` needs a terminal for its question, or
+            `--yes` is given without `--clean`.
     """
     from semisup.errors import DataError
     from semisup.runner.disk_usage import KINDS, OTHER, REMOVABLE, clean, measure

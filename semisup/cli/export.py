@@ -1,10 +1,10 @@
-"""`semisup export RUN`: write the best model of a run to a folder that other programs can use without semisup."""
+"""`semisup export RUN`: write the best model of a run to a folder, for use by other programs without semisup."""
 
 import argparse
 from pathlib import Path
 
 FORMATS = ("onnx", "torch", "safetensors")
-"""Names of the formats, as in `semisup.export.FORMATS`, which imports torch."""
+"""Names of the formats, the same as in `semisup.export.FORMATS`, whose module imports torch."""
 
 EPILOG = """\
 The folder has the model, labels.txt (class names in the order of the output), preprocessing.json, config.json and

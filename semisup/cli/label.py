@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def label_command(arguments: argparse.Namespace) -> int:
-    """Write the pseudo-labels, images to label and suspicious labels of a run to a folder, and print a summary.
+    """Write pseudo-labels, images to label and suspicious labels to a folder, print a summary, and return 0.
 
     Raises:
         RecordError: RUN is not the directory of a finished run, or has no pseudo-labels.

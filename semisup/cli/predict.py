@@ -34,7 +34,7 @@ decides. Paths are relative to the folder if one folder is given. Examples:
 """
 
 PARQUET = (".parquet", ".pq")
-"""Suffixes of `--output` that select Parquet."""
+"""Suffixes of the file `--output` for the format Parquet."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -88,7 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def predict_command(arguments: argparse.Namespace) -> int:
-    """Classify the images that the arguments name, and write the table of predictions.
+    """Classify the given images, write the table of predictions, and return the exit status.
 
     Raises:
         RecordError: RUN is not the directory of a finished run, its model is damaged, or the runs differ in their
@@ -131,7 +131,16 @@ def predict_command(arguments: argparse.Namespace) -> int:
 
 
 def _list_images(paths: list[Path], ignored: dict[str, str], file_column: str | None) -> "list[ImageItem]":
-    """List the images that the arguments name, as `list_images`; errors about a table name `--file-column`."""
+    """List the images in the given files, folders, archives and tables.
+
+    Args:
+        paths: the given paths.
+        ignored: is filled with the name of each file that is not an image, and the reason.
+        file_column: column of the paths in a table (`--file-column`); None = a usual name.
+
+    Raises:
+        DataError: there are no images, or a table is not valid.
+    """
     from semisup.errors import DataError, SettingError
     from semisup.runner.image_inputs import list_images
 
@@ -144,13 +153,15 @@ def _list_images(paths: list[Path], ignored: dict[str, str], file_column: str | 
 
 
 def _split_paths(paths: list[Path]) -> tuple[list[Path], list[Path]]:
-    """Separate the run directories from the images.
+    """Separate the run directories from the paths of images.
 
-    The first path is a run; another path is one if it has the files of a run directory, and not only one of them, as a
-    folder of images may have.
+    The first path is always a run. Another path is a run if it contains the files of a run directory.
+
+    Returns:
+        The run directories, and the paths of images.
 
     Raises:
-        RecordError: the first path is a folder of runs, or there are no images.
+        RecordError: the first path is a folder of runs, or there are no paths of images.
     """
     from semisup.analysis.runs import is_run
     from semisup.errors import RecordError
@@ -169,7 +180,7 @@ def _split_paths(paths: list[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def _best_run(folder: Path) -> Path | None:
-    """Find the run that `semisup compare` ranks first in a folder of runs; None if there is none."""
+    """Return the directory of the best run in a folder of runs, by validation accuracy; None if there is none."""
     from semisup.analysis.datasets import compare_by_dataset
     from semisup.analysis.runs import find_runs, read_runs
     from semisup.errors import DataError
@@ -185,11 +196,13 @@ def _best_run(folder: Path) -> Path | None:
 
 
 def _check_output(path: Path, *, overwrite: bool) -> Path:
-    """Return the file to which `--output` leads; if the path is a link, its target is written.
+    """Check that the file `--output` can be written, and return its path after following links.
+
+    Args:
+        overwrite: whether an existing file may be replaced.
 
     Raises:
-        DataError: the folder does not exist, the path is not a regular file, or the file exists and is not to be
-            replaced.
+        DataError: the folder does not exist, the path is not a regular file, or the file must not be replaced.
     """
     from semisup.errors import DataError
 
@@ -217,7 +230,11 @@ def _print_ignored(ignored: dict[str, str]) -> None:
 
 
 def _describe(reason: str) -> str:
-    """Describe why a file is ignored; for a file that is not an image, `reason` is its suffix."""
+    """Write the reason why a file is ignored, for the table.
+
+    Args:
+        reason: the suffix of the file (with a dot) if it is not that of an image; otherwise the reason itself.
+    """
     if not reason.startswith("."):
         return reason
     return "no suffix of an image" if reason == "." else f"{reason} is no suffix of an image"
@@ -241,13 +258,11 @@ def _write(columns: "PredictionColumns", batches: "Iterable[ClassifiedBatch]", o
 
 
 def _for_terminal(parts: Iterator[str]) -> Iterable[str]:
-    """Escape control characters in the parts of a table if standard output is a terminal.
-
-    The parts are then printed together, after the progress bar has ended.
-    """
+    """Escape control characters in the parts of a table if standard output is a terminal."""
+    # the list makes the table appear after the progress bar has ended
     return map(printable_lines, list(parts)) if sys.stdout.isatty() else parts
 
 
 def printable_lines(text: str) -> str:
-    """Escape the control characters in the lines of `text`, for a terminal."""
+    """Escape control characters in each line of a text; every line must end with a line break."""
     return "".join(printable(line, max_length=10 * len(line)) + "\n" for line in text.split("\n")[:-1])

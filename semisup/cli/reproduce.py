@@ -1,8 +1,7 @@
 """`semisup reproduce RUN`: run a saved config again and compare every metric with the record of RUN.
 
-The saved config is read as data and validated like the settings of the command line; it is never given to Hydra. All
-settings that can change a result come from the saved config. Output directory, plots, checkpoints and tracking come
-from the user's defaults and the command line. RUN is not changed: the reproduction has a run directory of its own.
+All settings that can change a result come from the saved config. Output directory, plots, checkpoints and tracking come
+from the user's defaults and the command line. The reproduction has a run directory of its own.
 """
 
 import argparse
@@ -61,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def reproduce_command(arguments: argparse.Namespace) -> int:
-    """Run the saved config again and print whether the metrics are identical.
+    """Run a saved config again, print whether the metrics are identical, and return the exit status.
 
     Raises:
         RecordError: RUN is neither a run directory nor a config, or has no metrics to compare with.
@@ -114,7 +113,12 @@ def reproduce_command(arguments: argparse.Namespace) -> int:
 
 
 def _run_again(run_config: "RunConfig", source: Path, bars: "Bars") -> "RunResult":
-    """Train the saved config of the run in `source` again, or continue an interrupted attempt to do so."""
+    """Train a saved config again, or continue an interrupted reproduction.
+
+    Args:
+        run_config: the config, with a new name for the reproduction.
+        source: directory of the original run.
+    """
     from semisup.config import schema
     from semisup.runner.reproduction import interrupted_name
     from semisup.runner.run import run_to_end
@@ -128,7 +132,14 @@ def _run_again(run_config: "RunConfig", source: Path, bars: "Bars") -> "RunResul
 
 
 def _report(result: "RunResult", source: Path | None, differences: list[str], tolerance: float | None) -> int:
-    """Print the comparison of the reproduction with the run directory `source`; return the exit status."""
+    """Compare a reproduction with the original run, print the result, and return the exit status.
+
+    Args:
+        result: result of the reproduction.
+        source: directory of the original run; None if the user gave a config.yaml.
+        differences: differences between the environments of both.
+        tolerance: largest difference of a metric that is allowed if the environments differ; None = none.
+    """
     from semisup.analysis.run_diff import compare_metrics
 
     if result.status != RunStatus.DONE:
@@ -143,10 +154,14 @@ def _report(result: "RunResult", source: Path | None, differences: list[str], to
 
 
 def _check_reproducible(run_config: "RunConfig", run: Path | None) -> None:
-    """Check, before training, that a run has metrics to compare with, and that the tracker is installed.
+    """Check that a run has metrics to compare with, and that the tracker is installed.
+
+    Args:
+        run_config: the config of the reproduction.
+        run: directory of the original run; None if the user gave a config.yaml.
 
     Raises:
-        RecordError: the run has no metrics to compare with, or the steps in its metrics.jsonl are not in order.
+        RecordError: the run has no metrics, or the steps in its metrics.jsonl are not in order.
     """
     from semisup.errors import RecordError
     from semisup.record.reader import check_steps, read_metrics
@@ -165,8 +180,10 @@ def _check_reproducible(run_config: "RunConfig", run: Path | None) -> None:
 def _check_version(run_config: "RunConfig", about: dict[str, Any]) -> None:
     """Raise SettingError if the meaning of a setting has changed since the version of semisup that trained the run.
 
-    `schema.validate` compares only `definitions`, of which several development versions had the same number.
+    Args:
+        about: content of the original run's run.json.
     """
+    # `schema.validate` compares only `definitions`, of which several development versions had the same number
     from semisup.config import schema
     from semisup.record.reader import read_section
 
@@ -175,7 +192,11 @@ def _check_version(run_config: "RunConfig", about: dict[str, Any]) -> None:
 
 
 def _environment_differences(about: dict[str, Any], run_config: "RunConfig") -> list[str]:
-    """Return a line for each difference between the recorded and the present environment (CPU, package versions)."""
+    """Return a line for each difference between the recorded and the present environment (CPU, package versions).
+
+    Args:
+        about: content of the original run's run.json.
+    """
     from semisup.record.environment import diff_environments
     from semisup.record.reader import read_section
     from semisup.runner.metadata import environment_of
@@ -189,7 +210,12 @@ def _environment_differences(about: dict[str, Any], run_config: "RunConfig") -> 
 
 
 def _check_same_data(run_config: "RunConfig", run: Path, about: dict[str, Any], bars: "Bars") -> None:
-    """Raise DataError if the run's data set has changed; the message names the differences."""
+    """Raise DataError if the data set differs from that of the original run.
+
+    Args:
+        run: directory of the original run.
+        about: content of its run.json.
+    """
     from semisup.errors import DataError
     from semisup.record.reader import read_section
 
@@ -200,9 +226,12 @@ def _check_same_data(run_config: "RunConfig", run: Path, about: dict[str, Any], 
 
 
 def _feature_difference(run_config: "RunConfig", about: dict[str, Any], bars: "Bars") -> str | None:
-    """Describe how the stored features differ from those that the run used; None if they are equal.
+    """Describe how the features of an encoder differ from those of the original run; None if they are equal.
 
-    Features that are missing on this machine are encoded first.
+    Features that are missing on this machine are computed first.
+
+    Args:
+        about: content of the original run's run.json.
     """
     from semisup.record.reader import read_section
     from semisup.runner.data import load_data
@@ -218,7 +247,10 @@ def _feature_difference(run_config: "RunConfig", about: dict[str, Any], bars: "B
 def _data_differences(run: Path, before: dict[str, Any], data: "Data") -> str:
     """Describe how a data set differs from that of a run: classes, numbers of images, paths of evaluated images.
 
-    Only what the run recorded can be compared.
+    Args:
+        run: directory of the run.
+        before: description of the run's data set in its run.json.
+        data: the present data set.
     """
     from semisup.analysis.run_history import read_predictions
     from semisup.dataset import SPLITS
@@ -249,10 +281,13 @@ def print_result(difference: "Difference", folder: Path, environment: list[str],
     """Print the result of comparing a run with its reproduction, and return the exit status.
 
     Args:
-        environment: the differences between the environments of both; if there are none, `tolerance` is ignored.
+        difference: the differences between the metrics of both.
+        folder: directory of the reproduction.
+        environment: the differences between the environments of both.
+        tolerance: largest difference of a metric that is allowed if the environments differ; None = none.
 
     Returns:
-        0 if all metrics are identical, or within `tolerance` in another environment; else 1.
+        0 if all metrics are identical, or if their differences are allowed; otherwise 1.
     """
     if not difference.values and not difference.first:
         print(f"nothing to compare with, because the original run has no metrics: {folder}")

@@ -1,7 +1,4 @@
-"""`semisup show RUN`: print the settings, results and files of a run, and write its report.html.
-
-The command changes no other file of the run, and no command reads report.html.
-"""
+"""`semisup show RUN`: print the settings, results and files of a run, and write report.html into its directory."""
 
 import argparse
 from pathlib import Path

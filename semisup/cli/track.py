@@ -1,9 +1,8 @@
-"""`semisup track RUN...`: upload runs to W&B from their records.
+"""`semisup track RUN...`: upload runs to W&B from their run directories.
 
 Use this command after a crash, for runs that were trained with tracking=none, or to upload to another account. Config,
-metrics, plots and summary are read from the run directory, and uploaded under the same W&B id that the training uses.
-Thumbnails are not uploaded, because they need the images. An unfinished run is uploaded as failed, with its status in
-the summary.
+metrics, plots and summary are uploaded, under the same W&B id as during the training. An unfinished run is uploaded as
+failed, with its status in the summary.
 """
 
 import argparse
@@ -58,10 +57,13 @@ def track_command(arguments: argparse.Namespace) -> int:
 
 
 def _gains(folders: list[Path]) -> dict[str, dict[str, object]]:
-    """Compute the gains of runs over the reference runs in the same parent folders.
+    """Compute the gains of runs: the differences in accuracy from their reference runs (such as the control).
+
+    Args:
+        folders: run directories, also those of the reference runs.
 
     Returns:
-        Run folder -> name -> value.
+        Run directory -> name of the gain -> value.
     """
     from semisup.analysis.datasets import compare_by_dataset
     from semisup.analysis.runs import read_runs
@@ -74,7 +76,11 @@ def _gains(folders: list[Path]) -> dict[str, dict[str, object]]:
 
 
 def _settings(overrides: list[str]) -> tuple[Any, Path]:
-    """Parse the words of the command line; return the settings of the tracker and `output_root`."""
+    """Parse overrides (KEY=VALUE); return the settings of the tracker and the path `output_root`.
+
+    Raises:
+        SettingError: an override is not a setting of the tracker.
+    """
     from semisup.config import schema
     from semisup.config.compose import defaults
     from semisup.config.typed_words import parse_settings
@@ -107,7 +113,7 @@ def _upload_run(folder: Path, tracking: Any, output_root: Path, gains: dict[str,
 
 
 def upload(folder: Path, tracking: Any, gains: dict[str, object] | None = None) -> bool:
-    """Upload a finished run with its gains, and return whether its record could be read."""
+    """Upload a finished run with its gains (see `_gains`); return False if the run directory cannot be read."""
     from semisup.errors import RecordError
 
     with contextlib.suppress(RecordError, OSError):
@@ -117,7 +123,13 @@ def upload(folder: Path, tracking: Any, gains: dict[str, object] | None = None) 
 
 
 def _replay(folder: Path, tracking: Any, output_root: Path, gains: dict[str, object]) -> tuple[str, int]:
-    """Send the saved metrics of a run to a new tracker, and add the run's gains to the summary.
+    """Send the saved metrics, plots and summary of a run to a new tracker.
+
+    Args:
+        folder: run directory.
+        tracking: settings of the tracker.
+        output_root: folder in which W&B writes its files if the run directory is not at OUTPUT_ROOT/NAME/ID.
+        gains: values to add to the summary.
 
     Returns:
         The status of the run and the number of metric rows sent.
@@ -156,10 +168,10 @@ def _replay(folder: Path, tracking: Any, output_root: Path, gains: dict[str, obj
 
 
 def saved_plots(folder: Path) -> dict[str, Path]:
-    """List the plots of a run that may be uploaded, without links to files outside the run directory.
+    """Return the plots of a run, without links to files outside the run directory.
 
     Returns:
-        Name -> file.
+        Name of the plot -> path of the file.
     """
     own = folder.resolve()
     plots = {path.stem: path for path in sorted((folder / "plots").glob("*.png")) if path.is_file()}
@@ -167,10 +179,10 @@ def saved_plots(folder: Path) -> dict[str, Path]:
 
 
 def _check_slugs(*values: object) -> list[str]:
-    """Convert ids and names of a run to text; raise ValueError unless all are valid names (slugs).
+    """Check that ids and names of a run can be used as names in W&B, and return them.
 
-    A slug has at most 100 letters, digits, `.`, `_` and `-`, and begins with a letter. The ids and names of runs are
-    slugs, and only slugs are used as names in W&B.
+    Raises:
+        ValueError: a value is not a valid name of a run (`SLUG`: letters, digits, `.`, `_` and `-`).
     """
     from semisup.config.sections import SLUG
 
@@ -183,9 +195,10 @@ def _check_slugs(*values: object) -> list[str]:
 
 
 def _unfinished(about: dict[str, Any]) -> str:
-    """Return the status of an unfinished run.
+    """Return the status of an unfinished run that no process is training; `killed` if `running` is recorded.
 
-    The status is `killed` if the record says `running` but no process trains the run.
+    Args:
+        about: content of run.json.
     """
     status = about.get("status")
     return "killed" if status in (RunStatus.RUNNING, RunStatus.DONE, None) else str(status)

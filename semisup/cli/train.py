@@ -40,7 +40,7 @@ CONFIG_DIR_FLAGS = ("--config-dir", "-cd")
 
 
 def train_command(words: list[str]) -> int:
-    """Run `semisup train` followed by these words, and return the exit status."""
+    """Run `semisup train WORDS...` and return the exit status."""
     try:
         words = _with_config_dir(words)
     except DataError as error:
@@ -74,7 +74,12 @@ def train_command(words: list[str]) -> int:
 
 
 def _wrong_flag(flag: str, words: list[str]) -> str:
-    """Describe what to type for a flag that does not exist, such as `--experiment photographs`."""
+    """Write the error message for a flag that does not exist, with a suggestion of what to type.
+
+    Args:
+        flag: the flag, such as `--experiment`.
+        words: all words of the command line.
+    """
     key, equals, value = flag.partition("=")
     following = words[words.index(flag) + 1 :][:1]
     if not equals and following and "=" not in following[0] and not following[0].startswith("-"):
@@ -85,10 +90,10 @@ def _wrong_flag(flag: str, words: list[str]) -> str:
 
 
 def _with_config_dir(words: list[str]) -> list[str]:
-    """Set the folder of `--config-dir DIR` for this process and its children; return the other words.
+    """Store the folder of `--config-dir DIR` in an environment variable; return the other words.
 
     Raises:
-        DataError: DIR is missing or not a folder.
+        DataError: DIR is not given, or is not a folder.
     """
     os.environ.pop(VARIABLE, None)
     rest: list[str] = []
@@ -106,11 +111,8 @@ def _with_config_dir(words: list[str]) -> list[str]:
 
 
 def _print_with_hydra(words: list[str]) -> int:
-    """Print Hydra's help or the composed config.
-
-    Hydra writes to a buffer, which is then printed. If Hydra printed directly, it would report a closed pipe as an
-    error.
-    """
+    """Print Hydra's output for a flag such as `--help` or `--cfg`, and return the exit status."""
+    # Hydra writes to a buffer, because it would report a closed pipe as an error
     try:
         words = [to_overrides([word])[0] if "=" in word and not word.startswith("-") else word for word in words]
         check_names([word for word in words if "=" in word and not word.startswith("-")])
@@ -126,7 +128,11 @@ def _print_with_hydra(words: list[str]) -> int:
 
 
 def _describe(words: list[str]) -> int:
-    """Print the settings of the options in `words`, as in `semisup train --help threshold=flexmatch`."""
+    """Print the settings of options, as for `semisup train --help threshold=flexmatch`; return the exit status.
+
+    Args:
+        words: the options, as GROUP=OPTION.
+    """
     from semisup.config.reference import describe
 
     try:
