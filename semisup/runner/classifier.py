@@ -1,9 +1,9 @@
-"""Classify images with the best model of a run, or with the mean of several runs.
+"""Classify images with the best model of a run, or with the mean of the best models of several runs.
 
     classifier = load_classifier("outputs/runs/RUN")
     labels, confidences = classifier.predict("images/")
 
-Images are read exactly as in the run, in batches, so that a folder of any size fits into memory.
+Images are read exactly as in the training, and in batches, so that a folder may have any size.
 """
 
 import contextlib
@@ -45,11 +45,12 @@ Unreadable = Literal["raise", "nan"]
 class ClassifiedBatch:
     """Predictions of a classifier for n images.
 
-    names: path of each file, relative to its folder; position of an image in memory
-    reasons: why an image could not be read, a key of `images.decode.REASONS`; None if it was read
-    probabilities: (n, K) float32 in [0, 1]; rows of NaN for images that could not be read
-    embeddings: (n, D) float32, with rows of NaN; None unless they were requested
-    scores: (n,) float32 scores by the run's option of the group `reject`, with NaN; None unless they were requested
+    names: path of each file; for an image in memory, its position in the input
+    reasons: None if the image was read; otherwise the reason, a key of `images.decode.REASONS`
+    probabilities: (n, K) float32 in [0, 1]; NaN for images that could not be read
+    embeddings: (n, D) float32, NaN for images that could not be read; None if not requested
+    scores: (n,) float32, scores by the run's option `reject`, NaN for images that could not be read; None if not
+        requested
     """
 
     names: list[str]
@@ -60,28 +61,32 @@ class ClassifiedBatch:
 
 
 class RunRejection(NamedTuple):
-    """Option of the group `reject` of a run, and the lowest score of an accepted image by its best model."""
+    """Rejection of images by a run.
+
+    reject: the run's option of the group `reject`, which computes scores
+    limit: the lowest score of an accepted image, for the best model of the run
+    """
 
     reject: LogitReject
     limit: float
 
 
 class Classifier:
-    """The best model of a run, or several as an ensemble, which predicts by the mean of their probabilities.
+    """A classifier of images: the best model of a run, or an ensemble, which averages the probabilities of its models.
 
     Args:
-        models: the models; they have the same classes and read images in the same way.
-        device: where they are.
+        models: the models, with the same classes, the same image size and the same conversion of images.
+        device: device of the models.
 
     Attributes:
         classes: the K class names, in the order of the columns of the probabilities.
-        size: S, the side in pixels to which images are resized before the model.
+        size: S, the side in pixels to which images are resized.
         dimension: D, the number of values of an embedding.
         runs: the run directories.
-        models: the models and the configs of their runs.
+        models: the models, with the configs of their runs.
 
     Raises:
-        RecordError: the models differ in their classes or in how they read images.
+        RecordError: the models differ in their classes, image size or conversion of images.
     """
 
     def __init__(self, models: Sequence[TrainedModel], device: torch.device) -> None:
@@ -105,8 +110,8 @@ class Classifier:
 
         Args:
             images: one or several paths, Pillow images or uint8 arrays (H, W, 3); a path may be a folder.
-            unreadable: `raise` = an image that cannot be read is an error; `nan` = its class is "", and its confidence
-                is NaN.
+            unreadable: for an image that cannot be read: `raise` = raise DataError; `nan` = return the class "" and the
+                confidence NaN.
 
         Returns:
             The class names, and the confidences: (n,) float32 in [0, 1].
@@ -119,7 +124,7 @@ class Classifier:
         return self.labels(probabilities), probabilities.max(axis=1)
 
     def labels(self, probabilities: Floats) -> list[str]:
-        """Return the class with the largest probability for each row of (n, K) probabilities; "" for rows of NaN."""
+        """Return the name of the most probable class for each row of (n, K) probabilities; "" for a row of NaN."""
         read = ~numpy.isnan(probabilities[:, 0])
         return [
             self.classes[place] if is_read else ""
@@ -127,15 +132,20 @@ class Classifier:
         ]
 
     def probabilities(self, images: ImageInput | Iterable[ImageInput], *, unreadable: Unreadable = "raise") -> Floats:
-        """Compute the probability of each class: (n, K) float32, rows sum to 1. Arguments as for `predict`."""
+        """Compute the probability of each class for each image. The arguments are those of `predict`.
+
+        Returns:
+            (n, K) float32; each row sums to 1, or is NaN if the image cannot be read.
+        """
         batches = _checked(self.batches(images), unreadable)
         return numpy.concatenate([self._nan(0, len(self.classes)), *(batch.probabilities for batch in batches)])
 
     def embeddings(self, images: ImageInput | Iterable[ImageInput], *, unreadable: Unreadable = "raise") -> Floats:
-        """Compute the features of each image before the classifier layer: (n, D) float32.
+        """Compute the embedding of each image. The arguments are those of `predict`.
 
-        For a run on the features of an encoder these are the encoder's features; for any other run, the input of the
-        last layer of the model (see `core/embeddings.py`). Arguments as for `predict`.
+        Returns:
+            (n, D) float32: the features of the run's encoder or, without an encoder, the input of the model's last
+            layer.
 
         Raises:
             RecordError: the classifier is an ensemble.
@@ -157,8 +167,8 @@ class Classifier:
         Images that cannot be read have rows of NaN and a reason.
 
         Args:
-            embeddings: compute the embeddings as well.
-            scores: compute the scores of `reject` as well; see `rejection`.
+            embeddings: whether to compute embeddings.
+            scores: whether to compute the scores of the run's option `reject`.
             watch: function that shows progress, such as `Bars.watch`.
         """
         dimension = self.dimension if embeddings else None
@@ -184,10 +194,11 @@ class Classifier:
 
     @cached_property
     def rejection(self) -> "RunRejection":
-        """The option of the group `reject` with which the run was trained, and its limit for the best model.
+        """The run's option of the group `reject`, and its rejection limit (lowest score of an accepted image).
 
         Raises:
-            RecordError: the classifier is an ensemble, or the run has no score that depends on the model only.
+            RecordError: the classifier is an ensemble, the run was trained with `reject=none`, or its scores depend on
+                the features of the labeled images.
         """
         if len(self.models) > 1:
             raise RecordError(f"{self.models[1].run}: scores for rejection belong to one model; give one run")
@@ -201,7 +212,12 @@ class Classifier:
         return RunRejection(settings.reject, limit)
 
     def unread_batch(self, reasons: Mapping[str, str], *, embeddings: bool, scores: bool = False) -> ClassifiedBatch:
-        """Build the predictions for files that were not read, all NaN; `reasons`: name -> reason."""
+        """Build a batch for files that were not read: all predictions are NaN.
+
+        Args:
+            reasons: name of each file -> reason why it was not read.
+            embeddings, scores: whether the batch has embeddings and scores.
+        """
         features = self._nan(len(reasons), self.dimension) if embeddings else None
         values = self._nan(len(reasons), 1)[:, 0] if scores else None
         probabilities = self._nan(len(reasons), len(self.classes))
@@ -247,12 +263,13 @@ def load_classifier(*runs: str | os.PathLike[str], device: str = "auto") -> Clas
     """Load the best model of a run, or of several runs as an ensemble.
 
     Args:
-        device: cpu, mps, cuda, cuda:N, or auto = cuda if there is one.
+        runs: run directories.
+        device: cpu, mps, cuda, cuda:N, or auto (cuda if there is a CUDA device, otherwise cpu).
 
     Raises:
         RecordError: a directory is not that of a finished run, its model is damaged, or the runs differ in their
-            classes or in how they read images.
-        SettingError: there is no such device, or weights of an encoder are missing.
+            classes, image size or conversion of images.
+        SettingError: there is no such device, or pretrained weights of an encoder are missing.
     """
     if not runs:
         raise RecordError("semisup.load needs the directory of a run, such as outputs/NAME/RUN")
@@ -271,11 +288,10 @@ def to_gray(pixels: Tensor) -> Tensor:
 
 
 def _checked(batches: Iterator[ClassifiedBatch], unreadable: Unreadable) -> Iterator[ClassifiedBatch]:
-    """Yield the batches of predictions.
-
-    With `unreadable="raise"`, raise DataError at the first unreadable image.
+    """Yield the batches unchanged, after a check for unreadable images.
 
     Raises:
+        DataError: an image could not be read, and `unreadable` is `raise`.
         SettingError: `unreadable` is neither `raise` nor `nan`.
     """
     check_choice("unreadable", unreadable, get_args(Unreadable))

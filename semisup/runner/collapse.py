@@ -1,11 +1,9 @@
-"""Detect collapse: more and more of the selected pseudo-labels belong to few classes.
+"""Detect collapse: nearly all of the selected pseudo-labels belong to few classes.
 
     share = H(classes of the selected pseudo-labels) / H(classes of the validation set)        H: entropy
 
-A refit (`train.refit`) has no validation set; the classes of its labeled set are used instead.
-
-The share is 1 if the selected set is as varied as the validation set, 0.3 if it has two of ten equally frequent
-classes, and 0 if it has one class. A labeling that selects fewer than 5 images per class on average is not checked.
+The share is 1 if the classes have the same variety as in the validation set, 0.3 if two of ten equally frequent classes
+are selected, and 0 if one class is. A refit (`train.refit`), which has no validation set, uses the labeled set instead.
 """
 
 import warnings
@@ -23,10 +21,10 @@ MIN_IMAGES_PER_CLASS = 5  # selected, on average
 
 
 class CollapseWatch:
-    """Check of every labeling of a run for collapse of the selected pseudo-labels to few classes.
+    """Check of the pseudo-labels of a run for collapse to few classes; see the formula at the top of this module.
 
     Args:
-        settings: the shares below which the run warns and stops.
+        settings: the shares below which a warning is printed and below which the run stops.
         run: id of the run, for the warning.
         classes: names of the K classes.
         validation: (n,) int64, the true classes of the validation set, or of the labeled set in a refit; -1 = unknown.
@@ -39,10 +37,12 @@ class CollapseWatch:
         self.warned = False
 
     def on_event(self, event: Event) -> None:
-        """Check the pseudo-labels of a labeling for collapse; warn once, or stop the run.
+        """Check the pseudo-labels in an event, and print a warning at the first collapse.
+
+        Labelings with fewer than 5 selected images per class on average are not checked.
 
         Raises:
-            CollapsedError: the ratio of the entropies (see the module) is below `stop_below`.
+            CollapsedError: the share is below the setting `stop_below`.
         """
         if not isinstance(event, PoolLabeled) or sum(event.classes.kept) < MIN_IMAGES_PER_CLASS * len(self.classes):
             return

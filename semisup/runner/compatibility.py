@@ -1,4 +1,4 @@
-"""Check the settings against the data, the model and the device, before any image is decoded."""
+"""Check that the settings of a run fit its data, model and device, before any image is decoded."""
 
 import os
 import warnings
@@ -23,16 +23,19 @@ from semisup.runtime.precision import MAX_SHAPES
 from semisup.text import escape
 
 LARGE_SIDE, LARGE_BYTES = 256, 2**29
-"""Largest side in pixels, and largest weights in bytes, with which the model is tried on real tensors before a run."""
+"""Largest image side in pixels, and largest size of the weights in bytes, for a test of the model on real tensors."""
 
 
 def check_compatibility(
     run_config: RunConfig, classes: Sequence[str], counts: Mapping[str, int], channels: int, *, sizes: bool = True
 ) -> None:
-    """Raise SettingError if the settings and the data are incompatible; no image needs to be decoded.
+    """Raise SettingError if the settings of a run do not fit its data, model or device.
 
     Args:
-        sizes: whether to warn if the validation set is larger than the labeled set; False if an earlier check warned.
+        classes: the class names of the data set.
+        counts: number of images of each split, such as `labeled`.
+        channels: number of channels of an image, 1 or 3.
+        sizes: whether to warn if the validation set is larger than the labeled set.
     """
     refit = run_config.settings.train.refit
     counts = refit_counts(counts) if refit else counts
@@ -82,9 +85,11 @@ def _check_reject(run_config: RunConfig, labeled: int) -> None:
 
 
 def _no_unlabeled(dataset: Mapping[str, object], labels: int) -> str:
-    """Write the advice for a data set without unlabeled images.
+    """Write the message for a data set without unlabeled images.
 
-    `labels` is the mean number of labels per class.
+    Args:
+        dataset: the settings of the data set.
+        labels: mean number of labeled images per class.
     """
     ways = []
     if "unlabeled" in dataset:
@@ -98,7 +103,9 @@ def _no_unlabeled(dataset: Mapping[str, object], labels: int) -> str:
 def _size_error(run_config: RunConfig, name: str, refusal: str) -> SettingError:
     """Create the error for a network that cannot process images of this size.
 
-    If the model has a setting that resizes the images, the message names that setting.
+    Args:
+        name: name of the model.
+        refusal: error message of the network.
     """
     model = run_config.settings.model
     if not isinstance(model, ResizesImages):
@@ -113,10 +120,10 @@ def _size_error(run_config: RunConfig, name: str, refusal: str) -> SettingError:
 
 
 def _warn_large_validation(run_config: RunConfig, num_classes: int, counts: Mapping[str, int]) -> None:
-    """Warn if the validation set is larger than the labeled set.
+    """Warn if the validation set is larger than the labeled set, because its labels could be used for training.
 
-    A larger validation set selects more reliably, but its labels are not trained on. In practice, few users of a public
-    data set with so few labels would have so many for validation.
+    Args:
+        counts: number of images of each split.
     """
     validation, labeled = counts["validation"], counts["labeled"]
     if validation <= labeled:
@@ -131,10 +138,9 @@ def _warn_large_validation(run_config: RunConfig, num_classes: int, counts: Mapp
 
 
 def _warn_recompilation(run_config: RunConfig) -> None:
-    """Warn if each labeling of the unlabeled set can cause another compilation of the model.
+    """Warn if each labeling of the unlabeled set can cause another compilation of the model (`compile=true`).
 
-    A model is compiled for every batch size. The last pseudo-labeled batch of an epoch has only the remaining images,
-    and their number can change with each labeling.
+    A model is compiled for every batch size, and each labeling can change the size of the last batch of an epoch.
 
     Raises:
         SettingError: there could be more batch sizes than torch compiles.
@@ -161,14 +167,16 @@ _probe_results: dict[tuple[str, int, int, int], tuple[str | None, bool]] = {}
 
 
 def _probe_model(model: ModelSettings, channels: int, num_classes: int, size: int) -> tuple[str | None, bool]:
-    """Test whether the network accepts images of this size, and batches of one image.
+    """Test whether a network accepts images of this size, and whether it can be trained on a batch of one image.
 
-    The network processes two images in eval mode and one in training mode. A network that is not large runs on real
-    tensors with uninitialized weights, because the meta device would import torch's compiler (2 s).
+    Args:
+        channels: number of channels of an image.
+        size: side of an image in pixels.
 
     Returns:
-        The network's error for images of this size, or None; and whether the network can train on a batch of one image.
+        The network's error message for images of this size, or None; and whether a batch of one image is possible.
     """
+    # a network that is not large runs on real tensors, because the meta device would import torch's compiler (2 s)
     key = (repr(model), channels, num_classes, size)
     if key not in _probe_results:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
@@ -195,7 +203,7 @@ def _run_probe(model: ModelSettings, channels: int, num_classes: int, size: int)
 
 
 def check_output_folders(run_config: RunConfig) -> None:
-    """Raise SettingError if `output_root` or `dataset.cache` is inside a folder of the data set's images."""
+    """Raise SettingError if `output_root` or `dataset.cache` is inside a folder with images of the data set."""
     if not isinstance(run_config.dataset, ScansFolders):
         return
     config = run_config.config
@@ -215,9 +223,12 @@ def _is_inside(path: Path, folder: Path) -> bool:
 
 
 def _check_image_memory(run_config: RunConfig, images: int, channels: int) -> None:
-    """Raise SettingError unless the images fit into CPU memory.
+    """Raise SettingError if the images do not fit into CPU memory.
 
-    If the images can be stored in a cache file, only the images of one step have to fit.
+    If the images can be stored in a cache file, it is enough that the images of one training step fit.
+
+    Args:
+        images: number of images of all splits.
     """
     size, config = run_config.dataset.size, run_config.config["dataset"]
     what = "the images"
@@ -229,7 +240,11 @@ def _check_image_memory(run_config: RunConfig, images: int, channels: int) -> No
 
 
 def _check_method_memory(run_config: RunConfig, images: int, channels: int) -> None:
-    """Raise SettingError if a method keeps a copy of all images that does not fit into the device's memory."""
+    """Raise SettingError if the method keeps a copy of the training images that does not fit into memory.
+
+    Args:
+        images: number of labeled and unlabeled images.
+    """
     method = run_config.settings.method
     if isinstance(method, HoldsAllImages) and method.uses_unlabeled:
         size = run_config.dataset.size
@@ -240,9 +255,9 @@ def _check_method_memory(run_config: RunConfig, images: int, channels: int) -> N
 
 
 def model_input(run_config: RunConfig, channels: int, num_classes: int) -> tuple[int, int, int]:
-    """Return the number of channels, of classes and the image size with which the model is built.
+    """Return the arguments with which the model is built: number of channels, number of classes, and image size.
 
-    Features of an encoder are treated as images of one pixel.
+    The features of an encoder are treated as images of one pixel, with a channel for each feature.
     """
     if run_config.encoder is None:
         return channels, num_classes, run_config.dataset.size
@@ -257,7 +272,12 @@ def _device_memory(device: str) -> int:
 
 
 def _check_memory(key: str, value: object, bytes_: int, what: str, there: int) -> None:
-    """Raise SettingError if a part of the run needs more bytes than the device has (`there`)."""
+    """Raise SettingError if `bytes_` is more than `there`, the memory of the device in bytes.
+
+    Args:
+        key, value: the setting for the error message.
+        what: noun for the data that need `bytes_` bytes, in the plural.
+    """
     if bytes_ > there:
         raise SettingError(
             key, value, f"{what} take {bytes_ / 1e9:.3g} GB of memory, but only {there / 1e9:.3g} GB exist"
@@ -294,15 +314,15 @@ def _buildable_model(run_config: RunConfig, channels: int, num_classes: int) -> 
 
 
 def _check_optimizer(run_config: RunConfig, channels: int, num_classes: int) -> None:
-    """Raise SettingError if the optimizer cannot divide the parameters of the model into groups."""
+    """Raise SettingError if the optimizer cannot be built for the model."""
     network = _meta_model(run_config.settings.model, *model_input(run_config, channels, num_classes))
     run_config.settings.optimizer.build(network)
 
 
 def _check_determinism(run_config: RunConfig, channels: int, num_classes: int) -> None:
-    """Raise SettingError if the model has no deterministic backward pass on a GPU.
+    """Raise SettingError if the run must be deterministic, but the model has no deterministic backward pass on a GPU.
 
-    In torchvision's models, only adaptive pooling to several pixels a side (alexnet, vgg) has no such backward pass.
+    This concerns models with adaptive pooling to more than one pixel, such as alexnet and vgg.
     """
     if run_config.run.device == "cpu" or not run_config.run.deterministic:
         return
@@ -319,7 +339,7 @@ def _check_determinism(run_config: RunConfig, channels: int, num_classes: int) -
 
 
 def _meta_model(model: ModelSettings, channels: int, num_classes: int, size: int) -> nn.Module:
-    """Build the network on the meta device, so that its tensors have no data; equal settings share one network."""
+    """Build the network on torch's meta device, so that its tensors have no data. The result is cached."""
     key = (repr(model), channels, num_classes, size)
     if key not in _meta_models:
         _meta_models[key] = meta_network(lambda: model.build(channels, num_classes, size, pretrained=False))
@@ -333,10 +353,9 @@ _meta_models: dict[tuple[str, int, int, int], nn.Module] = {}
 def check_control_is_fair(run_config: RunConfig) -> None:
     """Raise SettingError if the control of a run could not have the same learning rates as the run.
 
-    A control is trained for as many steps as its run. If an epoch becomes longer with the number of pseudo-labels, a
-    schedule over epochs differs from a schedule over steps. If `train.patience` ends the run early, the schedule of the
-    control covers fewer steps. The same
-    holds for the share of the training in which only the classifier layers are trained (`train.head_first`).
+    The control is the same run without unlabeled images, with the same number of steps. Its learning rates can differ
+    if the length of the run is given in epochs, or if `train.patience` can end the run early. The same is true for the
+    phase in which only the classifier layers are trained (`train.head_first`).
     """
     factors = {run_config.settings.schedule.factor(share / 8) for share in range(9)}
     train = run_config.settings.train

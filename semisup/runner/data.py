@@ -1,7 +1,4 @@
-"""Read the data of a run and move them to its device.
-
-Runs of a sweep with the same data read them once.
-"""
+"""Read the data of a run and move them to its device. The data of the last run are cached."""
 
 import numpy
 import torch
@@ -23,7 +20,10 @@ _loaded_data: dict[tuple[Dataset, str, bool], tuple[TrainingData, Data]] = {}
 
 
 def load_data(run_config: RunConfig, bars: Bars) -> tuple[TrainingData, Data]:
-    """Read the data set, check it against the settings and move it to the run's device.
+    """Read the data set of a run, check that the settings fit it, and move it to the run's device.
+
+    Returns:
+        The data on the device, and the data as read.
 
     Raises:
         DataError: the files do not match the settings.
@@ -48,16 +48,16 @@ def load_data(run_config: RunConfig, bars: Bars) -> tuple[TrainingData, Data]:
 
 
 def build_problem(run_config: RunConfig, data: Data) -> TrainingData:
-    """Move the data of a run to its device and return them as training data."""
+    """Convert the data of a run to training data on the run's device."""
     device = local_device(run_config.run.device)
     images = {split: move_to_device(getattr(data, split), device) for split in SPLITS}
     return TrainingData(**images, hidden_targets=data.hidden_targets, num_classes=len(data.classes), device=device)
 
 
 def move_to_device(images: Images, device: torch.device) -> Images:
-    """Move images to the device, unless they take more than half of a GPU's free memory.
+    """Move images to the device.
 
-    Images that do not fit remain in CPU memory; the images of each step are copied through pinned memory (`to_device`).
+    If they take more than half of a GPU's free memory, they remain in CPU memory, and each batch is copied separately.
     """
     pixels = images.pixels
     if device.type == "cuda" and isinstance(pixels, Tensor) and pixels.nbytes > torch.cuda.mem_get_info(device)[0] / 2:

@@ -1,8 +1,8 @@
 """Measure the disk usage of a folder of runs, and delete the files that the program can create again.
 
-Only files whose names and places show that semisup wrote them can be deleted: decoded images, stored features, shared
-starts, and the states from which a finished run would resume. Records, best models, W&B files and all other files are
-only counted. Symbolic links are not followed.
+Files that can be deleted are decoded images, stored features, shared starts (states that the runs of a sweep share),
+and the training states of finished runs. They are recognized by their names and folders. All other files are only
+counted. Symbolic links are not followed.
 """
 
 import contextlib
@@ -32,7 +32,7 @@ STATES = "states of finished runs"
 STARTS, IMAGES, PACKS, WANDB, OTHER = "shared starts", "decoded images", "stored features", "W&B files", "other files"
 KINDS = (RECORDS, BEST, STATES_LIVE, WANDB, OTHER, STATES, STARTS, IMAGES, PACKS)
 REMOVABLE = (STATES, STARTS, IMAGES, PACKS)
-"""Kinds of files that the program makes again when it needs them."""
+"""Kinds of files that the program creates again when it needs them."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class DiskUsage:
 
     files: kind -> path of each file
     sizes: path -> bytes on disk
-    live: run directories that a process is training, or may be
+    live: run directories that a process may be training
     folder: the folder of runs
     """
 
@@ -55,7 +55,7 @@ class DiskUsage:
         return sum(self.sizes[path] for path in self.files[kind])
 
     def removable(self) -> list[Path]:
-        """List the files that can be deleted: those that the program can create again and that no live run may read."""
+        """List the files that can be deleted; while a run is in progress, these are only states of finished runs."""
         kinds = (STATES,) if self.live else REMOVABLE
         return [path for kind in kinds for path in self.files[kind]]
 
@@ -64,7 +64,7 @@ def measure(folder: Path) -> DiskUsage:
     """Measure the disk usage of a folder of runs, by kind of file.
 
     Raises:
-        DataError: the folder is missing, cannot be read, or holds nothing that semisup wrote.
+        DataError: the folder is missing, cannot be read, or contains no files of semisup.
     """
     if not folder.is_dir():
         raise DataError(f"{shell_quote(folder)}: there is no such folder; type outputs, outputs/NAME or a run")
@@ -85,12 +85,12 @@ def measure(folder: Path) -> DiskUsage:
 
 
 def clean(usage: DiskUsage) -> tuple[int, list[Path]]:
-    """Delete the removable files, each under the lock of its folder if it has one.
+    """Delete the removable files that no other process uses.
 
-    The folder is measured again, because a run may have started since: only files that are still removable are deleted.
+    The folder is measured again first, because a run may have been started since `usage` was measured.
 
     Returns:
-        The number of freed bytes, and the files that could not be deleted or are in use.
+        The number of freed bytes, and the files that are in use or could not be deleted.
     """
     freed = 0
     kept: list[Path] = []
@@ -120,10 +120,7 @@ def clean(usage: DiskUsage) -> tuple[int, list[Path]]:
 
 
 def _walk(folder: Path) -> Iterator[tuple[Path, int]]:
-    """Yield each regular file below a folder and its bytes on disk.
-
-    Links are neither followed nor listed.
-    """
+    """Yield each regular file below a folder and its bytes on disk; symbolic links are skipped."""
     with os.scandir(folder) as entries:
         found = sorted(entries, key=lambda entry: entry.name)
     for entry in found:
@@ -135,7 +132,11 @@ def _walk(folder: Path) -> Iterator[tuple[Path, int]]:
 
 
 def _kind(path: Path, root: Path) -> str:
-    """Return the kind of a file (checkpoint, cache, ...), recognized by its name and the names of its folders."""
+    """Return the kind of a file, one of KINDS, by its name and the names of its folders.
+
+    Args:
+        root: the folder that is measured.
+    """
     parts = path.relative_to(root).parts
     if CACHE in parts:
         inside = "/".join(parts[parts.index(CACHE) + 1 :])
@@ -158,11 +159,10 @@ def _kind(path: Path, root: Path) -> str:
 
 @contextlib.contextmanager
 def _lock(folder: Path) -> Iterator[bool]:
-    """Within this context, lock a run, a shared start or stored features, so that its files can be deleted.
+    """Within this context, lock the run, shared start or stored features to which a folder of files belongs.
 
-    Yields whether files may be deleted: no other process uses the folder, and a run in it is still finished. (The
-    user may have answered a question long after the disk usage was measured.)
-    The lock file of stored features remains, because another process may hold or wait for it.
+    Yields:
+        Whether the files may be deleted: no other process uses them, and a run is still finished.
     """
     is_states = folder.name == "checkpoints"
     if is_states or folder.parent.name == SHARED_STARTS:

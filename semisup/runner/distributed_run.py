@@ -1,4 +1,4 @@
-"""Train a run with several processes: rank 0 works like a single process, and the other ranks only train."""
+"""Train a run with several processes: rank 0 writes all files and prints; the other ranks only train."""
 
 import io
 import signal
@@ -24,13 +24,15 @@ from semisup.training.loop import train
 from semisup.training.state import TrainingData, restore, start
 
 SAFE_STOP_EVENTS = (StepEnd, EpochEnd, Progress)
-"""Events at which training can stop: the state can be saved after the event, or after the generator is closed."""
+"""Events of the training at which it can be stopped, because its state can be saved."""
 
 
 def broadcast_start(team: Team, stop: StopHandler, fingerprint: str, snapshot: dict[str, Any] | None) -> None:
-    """Send the data set fingerprint and the initial state from rank 0 to the other processes, once.
+    """Send the data set fingerprint and the initial state from rank 0 to the other processes, unless this was done.
 
-    After this call, all processes stop at the same step, and no process stops before the first step.
+    Args:
+        stop: handler of stop signals; from now on, it waits for the next step, so that all processes stop together.
+        snapshot: the state from which the run resumes; None = it starts from the beginning.
     """
     if not team.announced:
         buffer = io.BytesIO()
@@ -40,7 +42,7 @@ def broadcast_start(team: Team, stop: StopHandler, fingerprint: str, snapshot: d
 
 
 def sync_stop(stop: StopHandler, event: Event) -> None:
-    """If one process was asked to stop, let all processes of the run stop at the same event."""
+    """If a process of the run has received a stop signal, make all processes stop at this event of the training."""
     if isinstance(event, SAFE_STOP_EVENTS):
         number = all_reduce_max(0 if stop.asked is None else int(signal.Signals[stop.asked.by]))
         if number and stop.asked is None:
@@ -50,14 +52,17 @@ def sync_stop(stop: StopHandler, event: Event) -> None:
 def run_follower(
     run_config: RunConfig, load: Callable[[], tuple[TrainingData, Data]], bars: Bars, stop: StopHandler, team: Team
 ) -> bool:
-    """Take part in the training of a run as a process other than rank 0.
+    """Train a run together with rank 0, in another process.
+
+    Args:
+        load: function that reads the data of the run.
 
     Returns:
-        False if rank 0 had nothing to train.
+        False if there was nothing to train.
 
     Raises:
-        DataError: this process read other data than rank 0.
-        InsufficientMemoryError, DivergedError, CollapsedError, StopRequested: raised for the same reasons as on rank 0.
+        DataError: the data of this process differ from those of rank 0.
+        InsufficientMemoryError, DivergedError, CollapsedError, StopRequested: the training failed or was stopped.
     """
     with warnings.catch_warnings(), translate_oom(run_config):
         warnings.simplefilter("ignore")  # rank 0 shows them

@@ -1,6 +1,7 @@
 """Replace the images of a run by stored features of its encoder (a frozen pretrained network).
 
-Features that are missing are computed first. They are stored in files, which are called packs.
+The features of all images under one augmentation are a pack, which is stored in a folder. Missing features are computed
+first.
 """
 
 import sys
@@ -34,17 +35,18 @@ from semisup.text import listed
 from semisup.training.state import TrainingConfig, TrainingData
 
 PLAIN, AUGMENT, WEAK = "plain", "augment", "weak"
-"""Names of the packs (files of stored features) of a run: unchanged images, strong views, weak views."""
+"""Names of the packs of a run: features of the images without augmentation, of strong views, of weak views."""
 
 TRAINING_SPLITS = ("labeled", "unlabeled")
-"""Splits for which the packs store augmented views; they come first in SPLITS."""
+"""Splits whose images are augmented. They must be the first ones of SPLITS."""
 
 
 class EncodedRun(NamedTuple):
-    """A run that trains on stored features: its config, data and features.
+    """A run that is trained on the stored features of an encoder.
 
-    config: the config of the run, with stored views instead of augmentations
-    metadata: digests of the encoder's weights and of the packs, for run.json; None without an encoder
+    config: the config of the run, with stored features of views in place of the augmentations
+    problem: the data of the run, with features in place of the images
+    metadata: digests of the encoder's weights and of the features, for run.json; None without an encoder
     """
 
     config: RunConfig
@@ -60,20 +62,18 @@ class _Loaded(NamedTuple):
 
 
 _encoded: dict[tuple[object, ...], _Loaded] = {}
-"""Features that the last runs on the same images used, if they fit into memory.
-
-Runs of a sweep that differ only in the threshold use the same features. Reference runs, and runs with another strength,
-use some of them.
-"""
+"""Cache of the features of the latest runs, as long as they fit into memory."""
 
 _digests: dict[tuple[object, ...], dict[str, list[bytes]]] = {}
-"""The digests of the images of the last run."""
+"""Cache of the digests of the images of the last run."""
 
 
 def encode_run(run_config: RunConfig, problem: TrainingData, data: Data, bars: Bars) -> EncodedRun:
-    """Prepare a run for training on stored features instead of images.
+    """Replace the images of a run by stored features; a run without encoder is unchanged.
 
-    A run without encoder is unchanged.
+    Args:
+        problem: the data on the run's device.
+        data: the data as read, for their fingerprint.
 
     Raises:
         SettingError: the weights of the encoder are missing, or are not those that the config names.
@@ -98,9 +98,10 @@ def encode_run(run_config: RunConfig, problem: TrainingData, data: Data, bars: B
 
 
 def _augmentations(run_config: RunConfig) -> dict[str, Augment | None]:
-    """Return the augmentation of each pack (folder of stored features) that the run needs.
+    """Return the augmentation of each pack of stored features that the run may need.
 
-    Images that are not augmented are in the pack PLAIN.
+    Returns:
+        Name of the pack -> its augmentation; None for images without augmentation, and for a pack that is not needed.
     """
     settings = run_config.settings
     weak = settings.weak if settings.method.uses_weak and settings.weak.strength > 0 else None
@@ -113,7 +114,10 @@ def _load_packs(
     """Load the stored features of a run; compute those that are missing.
 
     Args:
-        images: the key that identifies the images of the run; `_digests` has their digests under this key.
+        images: key of the images of the run in the cache `_digests`.
+
+    Returns:
+        Name of the pack (PLAIN, AUGMENT, WEAK) -> its features.
     """
     cache = None if encoder.cache is None else Path(encoder.cache).expanduser()
     channels, size = problem.labeled.pixels.shape[1], problem.labeled.pixels.shape[-1]
@@ -141,18 +145,18 @@ def _load_packs(
 
 
 def _forget_packs(images: tuple[object, ...], used: set[tuple[object, ...]], room: float) -> None:
-    """Remove packs (stored features) of earlier runs from memory, to make room for those of the present run.
+    """Remove features of earlier runs from memory, to make room for those of the present run.
 
-    Packs of images that are not those of the present run are removed. Other packs that the present run does not use are
-    removed, oldest first, until the rest of them fits into `room`. They are kept if possible, because a later run may
-    use them: a control uses no strong views, and a probe uses no views at all. To read and verify them again takes half
-    as long as a run on features.
+    Features of other images are removed. Features of the same images, which a later run may use again, are removed
+    oldest first, until the others fit into `room`.
 
     Args:
-        images: the key that identifies the images of the present run, the beginning of the keys of its packs.
-        used: keys of the packs that the present run uses.
-        room: number of bytes in memory that are left for packs that the present run does not use.
+        images: key of the images of the present run, with which the keys of their features begin.
+        used: keys of the features that the present run uses; these are not removed.
+        room: number of bytes of memory for features that the present run does not use.
     """
+    # A control uses no strong views, and a probe no views at all. Reading and verifying the features again would take
+    # half as long as a run on features.
     others = [key for key in _encoded if key not in used]
     sizes = {key: _encoded[key].table.values.nbytes for key in others}
     for key in others:
@@ -161,7 +165,11 @@ def _forget_packs(images: tuple[object, ...], used: set[tuple[object, ...]], roo
 
 
 def _encode_jobs(encoder: Encoder, jobs: list[EncodingJob], device: torch.device, bars: Bars) -> None:
-    """Compute the missing features of a run, and print how many there are and how long it takes."""
+    """Compute and store missing features; first print their number and the estimated time.
+
+    Args:
+        jobs: the images and augmentations whose features are needed.
+    """
     networks: list[BackboneNetwork] = []
 
     def network() -> BackboneNetwork:  # built at the first use: nothing is missing in most runs
@@ -183,7 +191,12 @@ def _encode_jobs(encoder: Encoder, jobs: list[EncodingJob], device: torch.device
 
 
 def describe_cost(jobs: list[EncodingJob], seconds: float) -> str:
-    """Describe the cost of encoding: "encoding 2,936 images x 8 views, about 6 minutes, once"."""
+    """Write the line about the cost of encoding: "encoding 2,936 images x 8 views, about 6 minutes, once".
+
+    Args:
+        jobs: the images and augmentations with missing features.
+        seconds: estimated time.
+    """
     by_count: dict[int, int] = {}
     for job in jobs:
         views = job.pack.recipe.views
@@ -211,7 +224,12 @@ def _on_features(
 
 
 def feature_difference(before: object, now: Mapping[str, Any] | None) -> str | None:
-    """Describe the first difference between the recorded and the present features of a run; None if equal."""
+    """Describe the first difference between the features of a run then and now; None if they are equal.
+
+    Args:
+        before: description of the features in the run's run.json; None = none recorded.
+        now: description of the present features (`EncodedRun.metadata`).
+    """
     sides = [each if isinstance(each, Mapping) else {} for each in (before, now)]
     digests = [[_entry(each, "weights", "sha256") for each in sides]]
     digests += [[_entry(_entry(each, "packs", name), "digest") for each in sides] for name in (PLAIN, AUGMENT, WEAK)]
@@ -233,7 +251,13 @@ def _entry(value: object, *keys: str) -> object:
 
 
 def check_same_features(before: object, now: Mapping[str, Any] | None, folder: Path) -> None:
-    """Raise DataError if an interrupted run would continue with other features than it began with."""
+    """Raise DataError if the features of an interrupted run differ from those with which it began.
+
+    Args:
+        before: description of the features in the run's run.json; None = none recorded.
+        now: description of the present features (`EncodedRun.metadata`).
+        folder: run directory, for the message.
+    """
     if isinstance(before, Mapping) and (difference := feature_difference(before, now)):
         allowed = (
             f"the run began with other features ({difference}); use the first machine, use another "

@@ -1,6 +1,6 @@
 """Finish a run: draw its plots, write its summary and close its tracker.
 
-The training may have taken days, so an error in a plot or in the tracker only causes a warning.
+Errors of plots and of the tracker are converted to warnings, because the training may have taken days.
 """
 
 import warnings
@@ -29,10 +29,17 @@ from semisup.tracking import Tracker
 def finish_run(
     run_config: RunConfig, data: Data, record: RunWriter, tracker: Tracker, event: Finished
 ) -> dict[str, Any]:
-    """Finish a run: draw its plots, write and return its summary, and upload both.
+    """Draw the plots of a run, write its summary, and upload the plots.
+
+    Args:
+        record: writer of the run directory.
+        event: the last event of the training.
+
+    Returns:
+        The summary.
 
     Raises:
-        OSError: the summary cannot be written. Errors of plots and of the tracker only cause warnings.
+        OSError: the summary cannot be written.
     """
     plots: dict[str, Path] = {}
     if run_config.run.plots:
@@ -55,9 +62,10 @@ def finish_run(
 
 
 def close_tracker(tracker: Tracker, summary: dict[str, Any]) -> None:
-    """Close the tracker with the scalars of the summary.
+    """Upload the numbers and texts of the summary, and close the tracker.
 
-    An empty summary means that the run did not finish.
+    Args:
+        summary: the summary of the run; {} if the run is not finished.
     """
     with _warn_on_error("the tracker was not closed"):
         scalars = {name: value for name, value in summary.items() if not isinstance(value, dict)}
@@ -66,7 +74,11 @@ def close_tracker(tracker: Tracker, summary: dict[str, Any]) -> None:
 
 @contextmanager
 def _warn_on_error(consequence: str) -> Iterator[None]:
-    """Context that converts errors to warnings; `consequence` is the beginning of the warning."""
+    """Context that converts exceptions to warnings.
+
+    Args:
+        consequence: beginning of the warning, such as "the tracker was not closed".
+    """
     try:
         yield
     except LockLostError:
@@ -98,7 +110,11 @@ def _upload_thumbnails(data: Data, record: RunWriter, tracker: Tracker) -> None:
 
 
 def _last_labeling(rows: list[MetricsRow]) -> MetricsRow:
-    """Find the metrics of a run's last pseudo-labels that its summary contains; {} if it had none."""
+    """Select the metrics of the last labeling of the unlabeled set, for the summary; {} if there was none.
+
+    Args:
+        rows: the logged metrics of the run.
+    """
     labelings = [row for row in rows if "pseudo/coverage" in row]
     kinds = ("round", "coverage", "accuracy", "other", "rejected", "reject_limit", "reject_auroc")
     names = [f"pseudo/{kind}" for kind in kinds]

@@ -1,4 +1,4 @@
-"""The images that a trained model is applied to: files, folders, archives, tables, Pillow images and arrays."""
+"""List and decode images for a trained model: from files, folders, archives, tables, Pillow images and arrays."""
 
 import itertools
 import os
@@ -22,7 +22,7 @@ from semisup.images.scan import ImageFile, image_file, scan, shown, with_ignored
 
 
 class MemoryImage(NamedTuple):
-    """An image in memory, with the name that it has in the results."""
+    """An image in memory, and its name in the table of predictions."""
 
     name: str
     image: Image.Image
@@ -31,10 +31,10 @@ class MemoryImage(NamedTuple):
 ImageItem: TypeAlias = ImageFile | MemoryImage
 
 ImageInput: TypeAlias = str | os.PathLike[str] | Image.Image | NDArray[numpy.uint8] | ImageItem
-"""One image, or a folder or archive of images.
+"""One or several images.
 
-A path (of a file, of a folder or a tar or zip archive that is searched for images, or of a table that names images), a
-Pillow image, a uint8 array of shape (H, W, 3), or an item that `list_images` listed.
+Allowed are: the path of an image file, of a folder or archive (tar, zip) with images, or of a table of image paths; a
+Pillow image; a uint8 array (H, W, 3); and an item from the result of `list_images`.
 """
 
 
@@ -43,16 +43,15 @@ def list_images(
     ignored_names: dict[str, str] | None = None,
     file_column: str | None = None,
 ) -> list[ImageItem]:
-    """List the images in files, folders, archives, tables and memory, with the files of each folder sorted by name.
+    """List the images in files, folders, archives, tables and memory.
 
-    The files of a single folder or archive are named relative to it, those of a single table as in the table and in its
-    order, all other files by their path, and images in memory by their position in `images`, from 0. An array of shape
-    (n, H, W, 3) is n images.
+    Images in memory are named by their position in `images`, from 0. Files are named by their path; if only one folder
+    or archive is given, the path is relative to it. Files of a folder are sorted by name.
 
     Args:
-        ignored_names: is filled with the name of each file in a folder or archive that is no image, and the reason, as
-            in `scan`.
-        file_column: name of the column of image files in tables; None = recognize it.
+        images: one or several inputs; an array (n, H, W, 3) is n images.
+        ignored_names: is filled with the name of each file in a folder or archive that is not an image, and the reason.
+        file_column: name of the column with the paths in tables; None = a usual name, such as `file`.
 
     Raises:
         DataError: a file or folder does not exist, a folder contains no images, or a value is not an image.
@@ -74,7 +73,7 @@ def list_images(
 
 
 def decode_images(items: list[ImageItem], settings: DecodeSettings) -> Iterator[DecodeResult]:
-    """Decode images in order; files are decoded in other processes, as for a run."""
+    """Decode images, and yield the results in the order of `items`; files are decoded in other processes."""
     for are_files, group in itertools.groupby(items, key=lambda item: isinstance(item, ImageFile)):
         if are_files:
             files = [item for item in group if isinstance(item, ImageFile)]
@@ -110,11 +109,11 @@ def _listed(path: Path, prefix: str, ignored_names: dict[str, str] | None, file_
     """List the images in a folder, an archive or a table; [] for any other path.
 
     Args:
-        prefix: text in front of the names, which are relative to the folder or to the root of the archive.
+        prefix: text to put before the name of each image.
         ignored_names, file_column: see `list_images`.
 
     Raises:
-        DataError: there are no images, or the archive or the table is refused.
+        DataError: there are no images, or the archive or the table is not valid.
     """
     if path.suffix.lower() not in SUFFIXES and path.is_file() and not is_archive(path) and _is_table(path):
         from semisup.dataset import named_images

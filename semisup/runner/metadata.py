@@ -1,4 +1,4 @@
-"""Create the description of a run for run.json and W&B: environment, data set, names."""
+"""Describe a run for run.json and W&B: environment, data set, names."""
 
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,19 @@ from semisup.tracking import RunInfo
 
 
 def job_type(reproduces: Path | None) -> str:
-    """Return the type of a run for run.json and W&B: `train`, or `reproduce` for a reproduction."""
+    """Return the type of a run for run.json and W&B: `train`, or `reproduce` for a reproduction.
+
+    Args:
+        reproduces: the run directory or config.yaml that the run reproduces; None if it is not a reproduction.
+    """
     return "train" if reproduces is None else "reproduce"
 
 
 def initial_metadata(run_config: RunConfig, reproduces: Path | None) -> dict[str, Any]:
-    """Create the content of run.json, except for status, times and data set.
+    """Create the content of run.json at the start of a run, without status, times and data set.
 
     Args:
-        reproduces: the run directory or config that this run reproduces; None if the run is no reproduction.
+        reproduces: the run directory or config.yaml that the run reproduces; None if it is not a reproduction.
     """
     model = run_config.settings.model
     weights = model.weights_info() if isinstance(model, Pretrained) else None
@@ -40,12 +44,16 @@ def initial_metadata(run_config: RunConfig, reproduces: Path | None) -> dict[str
 
 
 def environment_of(run_config: RunConfig) -> dict[str, Any]:
-    """Describe the environment of a run that starts now: everything besides its config that can change results."""
+    """Describe the present environment of a run (such as CPU and package versions), which can change results."""
     return {**environment(run_config.run.device), "threads": run_config.run.threads, "processes": world_size()}
 
 
 def dataset_metadata(data: Data, features: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Describe the data set for run.json; with an encoder, also describe the stored features."""
+    """Describe the data set for run.json.
+
+    Args:
+        features: description of the stored features, to include; None without an encoder.
+    """
     return {
         "fingerprint": data.fingerprint,
         "classes": list(data.classes),
@@ -56,7 +64,14 @@ def dataset_metadata(data: Data, features: dict[str, Any] | None = None) -> dict
 
 
 def wandb_info(config: ConfigDict, id_: str, output_root: Path, job_type: str) -> RunInfo:
-    """Create name, group and tags of a run in W&B, which are the same for every command that uploads it."""
+    """Create the id, name, group and tags of a run for W&B.
+
+    Args:
+        config: the config of the run.
+        id_: id of the run, the name of its directory.
+        output_root: folder in which W&B's files are written, in the subfolder `wandb`.
+        job_type: `train` or `reproduce`.
+    """
     return RunInfo(
         run_id=f"{config['name']}-{id_}"[-128:],
         name=id_,

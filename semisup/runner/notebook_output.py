@@ -1,29 +1,25 @@
-"""Show a text below the cell of a notebook and replace it while the cell runs.
-
-A notebook is no terminal: text that moves the cursor cannot be shown there. IPython, in which every notebook runs,
-replaces an output that has an id.
-"""
+"""Show a text below a notebook cell, and replace it while the cell runs."""
 
 import time
 from typing import Any
 
 INTERVAL_SECONDS = 0.2
-"""Smallest time between two updates; each of them is a message to the browser."""
+"""Smallest time between two updates of the text."""
 
 
 class NotebookOutput:
-    """Output of a cell that `show` replaces."""
+    """Text below a notebook cell; each call of `show` replaces it."""
 
     def __init__(self) -> None:
         self._handle: Any = None
         self._last = 0.0
 
     def is_due(self) -> bool:
-        """Whether the last update is long enough ago for another one."""
+        """Whether at least INTERVAL_SECONDS have passed since the last update."""
         return time.monotonic() - self._last >= INTERVAL_SECONDS
 
     def show(self, text: str) -> None:
-        """Replace the output by a text."""
+        """Show a text in place of the previous one."""
         from IPython.display import display
 
         self._last = time.monotonic()
@@ -34,6 +30,6 @@ class NotebookOutput:
             self._handle.update(content, raw=True)
 
     def clear(self) -> None:
-        """Replace the output by an empty text, if there is one."""
+        """Remove the text, if one is shown."""
         if self._handle is not None:
             self.show("")

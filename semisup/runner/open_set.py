@@ -1,4 +1,4 @@
-"""Warn about unlabeled images of none of the classes, and about a limit of `reject` that leaves no image."""
+"""Warn about unlabeled images that belong to none of the classes, and if `reject` rejects all unlabeled images."""
 
 import warnings
 
@@ -11,7 +11,7 @@ MOST_NAMED = 5
 
 
 class RejectWatch:
-    """Watch of a run: warns once if `reject` rejects every unlabeled image.
+    """Check during a run that warns once if the option `reject` rejects every unlabeled image.
 
     Args:
         reject: the option of the group `reject`.
@@ -23,7 +23,7 @@ class RejectWatch:
         self.warned = False
 
     def on_event(self, event: Event) -> None:
-        """Check the scores of a labeling of the unlabeled set."""
+        """Check the scores in an event about a labeling of the unlabeled set; ignore other events."""
         if self.warned or not isinstance(event, PoolLabeled) or event.scores is None or len(event.scores) == 0:
             return
         limit = float(event.metrics["pseudo/reject_limit"] or 0.0)
@@ -41,10 +41,12 @@ class RejectWatch:
 
 
 def warn_of_other_classes(data: Data, *, rejects: bool) -> None:
-    """Warn if the true classes of the unlabeled images, where all are known, do not suit the run.
+    """Warn if there are classes without unlabeled images, or if `reject` is used and there is nothing to reject.
+
+    The check is possible only if the true classes of all unlabeled images are known.
 
     Args:
-        rejects: whether the run rejects images (`reject` is not none).
+        rejects: whether the run has an option `reject` other than `none`.
     """
     truth, count = data.hidden_targets, len(data.classes)
     if len(truth) == 0 or bool((truth < 0).any()):

@@ -1,4 +1,4 @@
-"""Convert out-of-memory errors of Python, torch and CUDA to one line that names settings to change."""
+"""Convert out-of-memory errors of Python, torch and CUDA to an error message with settings to change."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ def translate_oom(run_config: RunConfig, what: Callable[[RunConfig, str], str] |
     """Context that converts out-of-memory errors to InsufficientMemoryError, with advice for the user.
 
     Args:
-        what: function that writes the advice from the settings and the original message; None = advice for training.
+        what: function that writes the advice, `reading` or `saving`; None = the advice for training.
     """
     try:
         yield
@@ -32,7 +32,11 @@ def translate_oom(run_config: RunConfig, what: Callable[[RunConfig, str], str] |
 
 
 def reading(run_config: RunConfig, message: str) -> str:
-    """Write the advice to a user whose run was out of memory while reading images."""
+    """Write the advice for a run that was out of memory while images were read.
+
+    Args:
+        message: the original error message, in parentheses.
+    """
     settings = [f"dataset.size={run_config.dataset.size // 2}"]
     if "memory_gb" in run_config.config["dataset"]:
         settings.append("dataset.memory_gb=0, which leaves the pixels in dataset.cache")
@@ -40,22 +44,28 @@ def reading(run_config: RunConfig, message: str) -> str:
 
 
 def saving(run_config: RunConfig, message: str) -> str:
-    """Write the advice to a user whose run was out of memory while writing a checkpoint."""
+    """Write the advice for a run that was out of memory while a checkpoint was written.
+
+    Args:
+        message: the original error message, in parentheses.
+    """
     copy = "which needs a second copy of the weights and the optimizer's state"
     return f"{message} while a checkpoint was written, {copy}; try fewer runs at a time, or a smaller model"
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error means that the machine or the GPU is out of memory.
-
-    For CPU memory, pinned memory and CUDA's libraries, torch raises a plain RuntimeError.
-    """
+    """Whether an error means that the machine or the GPU is out of memory."""
+    # for CPU memory, pinned memory and CUDA's libraries, torch raises a plain RuntimeError
     by_type = isinstance(error, MemoryError | torch.OutOfMemoryError)
     return by_type or any(part in str(error) for part in MESSAGES)
 
 
 def _training(run_config: RunConfig, message: str) -> str:
-    """Write the advice to a user whose run was out of memory in training or evaluation."""
+    """Write the advice for a run that was out of memory in training or evaluation.
+
+    Args:
+        message: the original error message, in parentheses.
+    """
     plan = run_config.settings.train
     sizes = {"batch_size": plan.batch_size, "eval_batch_size": plan.eval_batch_size}
     smaller = [f"train.{key}={size // 2}" for key, size in sizes.items() if size > 1]

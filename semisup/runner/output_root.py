@@ -1,4 +1,4 @@
-"""Check the setting `output_root` (the folder of all runs) before anything is read or written."""
+"""Check the setting `output_root`, the folder of all runs."""
 
 import errno
 import os
@@ -32,7 +32,7 @@ def check_output_root(value: str) -> None:
 
 
 def _existing_part(path: Path) -> Path:
-    """Return the longest part of a path that exists.
+    """Return the existing path: the path itself, or its nearest parent folder that exists.
 
     Raises:
         OSError: a name in the path is too long for the file system, or a parent folder cannot be accessed.

@@ -1,4 +1,4 @@
-"""Check that the data of a run fit the run from whose best model it starts (`from.run`)."""
+"""Check that the data of a run fit its parent run (`from.run`), from whose best model the training starts."""
 
 import warnings
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from semisup.record.reader import read_json, read_section
 from semisup.text import escape, escape_line, printable
 
 HELD_OUT = ("validation", "test")
-"""Splits on whose images a run does not train."""
+"""Splits that are not used for training."""
 
 
 def check_same_classes(run_config: RunConfig, classes: Sequence[str]) -> None:
@@ -29,10 +29,10 @@ def check_same_classes(run_config: RunConfig, classes: Sequence[str]) -> None:
 
 
 def warn_of_trained_images(run_config: RunConfig, data: Data) -> None:
-    """Warn about validation and test images that the parent run (`from.run`) may have trained on.
+    """Warn if validation or test images were perhaps training images of the parent run (`from.run`).
 
-    The accuracy on these images would be too high. A run records its validation and test images, but not its labeled
-    ones; so an image that is new since the parent run causes the warning, too.
+    The accuracy on such images would be too high. An image causes the warning if it is not among the recorded
+    validation and test images of the parent run.
     """
     run = run_config.settings.parent.run
     if run is None:

@@ -1,12 +1,12 @@
-"""Write the results of a classifier as a table: CSV, or Parquet where the package pyarrow is installed.
+"""Write the predictions of a classifier as a table in CSV or Parquet, with one row for each image.
 
-    path, class, confidence, problem      of each image; `problem` says why it could not be read
-    score, rejected                       of each image, with `reject_limit`: score, and whether it is below the limit
-    class_2, confidence_2, ...            the next classes by probability, up to `top`
-    probability/CLASS                     of each class
-    embedding/0, embedding/1, ...         in CSV; in Parquet one column `embedding` of lists
+    path, class, confidence, problem      `problem` is the reason why the image could not be read
+    score, rejected                       score by the option `reject`; 1 if it is below the rejection limit, else 0
+    class_2, confidence_2, ...            the next most probable classes
+    probability/CLASS                     probability of each class
+    embedding/0, embedding/1, ...         embedding, in CSV; in Parquet, one column `embedding` of lists
 
-Cells of an image that could not be read are empty in CSV and null in Parquet.
+For an image that could not be read, the columns after `path`, except `problem`, are empty (in Parquet null).
 """
 
 import importlib
@@ -27,10 +27,10 @@ class PredictionColumns:
     """The columns of a table of predictions.
 
     classes: the K class names
-    top: number of classes per image, 1 to K
-    probabilities: whether there is a column for each class
-    dimension: D, the number of values of an embedding; None = no embeddings
-    reject_limit: lowest score of an accepted image; None = no scores
+    top: number of most probable classes to list for each image, 1 to K
+    probabilities: whether there is a column with the probability of each class
+    dimension: number of values of an embedding; None = no columns for embeddings
+    reject_limit: rejection limit (lowest score of an accepted image); None = no columns for scores
 
     Raises:
         SettingError: `top` is out of range.
@@ -64,7 +64,7 @@ class PredictionColumns:
 
 
 def csv_parts(columns: PredictionColumns, batches: Iterable[ClassifiedBatch]) -> Iterator[str]:
-    """Yield the CSV of predictions in parts, one for each batch of images."""
+    """Yield the table as CSV in parts: the header, and then one part for each batch of images."""
     names = ["path", "class", "confidence", "problem", *columns.of_rejection()]
     yield escape_line(csv_text([[*names, *columns.ranked(), *columns.of_classes(), *columns.of_embedding()]]))
     for batch in batches:
@@ -93,15 +93,15 @@ def _csv_rows(columns: PredictionColumns, batch: ClassifiedBatch) -> Iterator[li
 
 
 def _order(columns: PredictionColumns, batch: ClassifiedBatch) -> Any:
-    """Return the numbers of the `top` most probable classes of each image, in that order: (n, top) int64."""
+    """Return the numbers of the most probable classes of each image, most probable first: (n, top) int64."""
     return (-batch.probabilities).argsort(axis=1, kind="stable")[:, : columns.top]
 
 
 def import_pyarrow(value: object) -> Any:
-    """Import pyarrow.
+    """Import pyarrow and return it.
 
     Args:
-        value: the file that needs it, for the error message.
+        value: the file or format that needs pyarrow, for the error message.
 
     Raises:
         MissingPackageError: pyarrow is not installed.
@@ -161,7 +161,7 @@ def _arrow_columns(columns: PredictionColumns, batch: ClassifiedBatch) -> dict[s
 
 
 class _Sink(io.RawIOBase):
-    """File object for pyarrow that writes to an AtomicFile, so that errors name the path."""
+    """File object for pyarrow that writes to an AtomicFile."""
 
     def __init__(self, file: AtomicFile) -> None:
         self.target = file

@@ -1,7 +1,4 @@
-"""Fit a probe (a simple classifier on the features of an encoder) as a run of its own.
-
-A probe is fitted in about a second, so its run has no steps, checkpoints or progress bar.
-"""
+"""Run a probe: fit a scikit-learn classifier to the features of the labeled images, without a training loop."""
 
 from typing import Any
 
@@ -27,11 +24,14 @@ def check_one_process(run_config: RunConfig) -> None:
 def run_probe(
     run_config: RunConfig, problem: TrainingData, data: Data, record: RunWriter, tracker: Tracker
 ) -> dict[str, Any]:
-    """Fit a probe, write and print its results, and return the summary of its run.
+    """Fit a probe, write its results into the run directory, and return the summary.
 
-    An interrupted probe is fitted again from the start. The selected model is saved before the first metric is logged,
-    so that a repeated run starts with empty logs.
+    Args:
+        problem: the data on the run's device.
+        data: the data as read.
+        record: writer of the run directory.
     """
+    # The model is saved before the first metric is logged, so that an interrupted probe starts again with empty logs
     fitted = fit_probe(problem, run_config.settings, run_config.probe)
     if fitted.best.weights:
         record.save({"step": fitted.best.step, "best": vars(fitted.best)})

@@ -1,4 +1,4 @@
-"""Show progress bars: on standard error if it is a terminal, and below the cell of a notebook."""
+"""Show progress bars on standard error if it is a terminal, and below the cell in a notebook."""
 
 import io
 from collections.abc import Iterable
@@ -16,11 +16,11 @@ from semisup.training.state import TrainSettings
 T = TypeVar("T")
 
 NOTEBOOK_WIDTH = 100
-"""Characters in a line of the progress bars of a notebook."""
+"""Width of the progress bars in a notebook, in characters."""
 
 
 class Bars:
-    """Context that shows progress bars: one for the training, one for images that are read or labeled."""
+    """Context in which progress bars are shown."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)
@@ -48,7 +48,13 @@ class Bars:
             self.notebook.show(page.file.getvalue())  # type: ignore[attr-defined]
 
     def watch(self, items: Iterable[T], description: str, total: int, /) -> Iterable[T]:
-        """Yield the items, and show a progress bar until the last item."""
+        """Yield the items, and show a progress bar meanwhile.
+
+        Args:
+            items: the items, such as decoded images.
+            description: text before the bar.
+            total: number of items.
+        """
         task = self.progress.add_task(description, total=total)
         for item in items:
             yield item
@@ -57,7 +63,12 @@ class Bars:
         self.progress.remove_task(task)
 
     def begin(self, name: str, plan: TrainSettings) -> None:
-        """Start the progress bar of a training."""
+        """Show the progress bar of a training.
+
+        Args:
+            name: text before the bar.
+            plan: settings of the training, for the number of steps or epochs.
+        """
         self.end()
         self.training = self.progress.add_task(name[:34], total=plan.steps or plan.epochs)
 

@@ -1,4 +1,4 @@
-"""Prepare a refit (`train.refit`): it trains on the labeled and validation images together, without evaluation."""
+"""Prepare the data of a refit (`train.refit`): training on labeled and validation images, without evaluation."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -12,15 +12,15 @@ from semisup.images.on_disk import LazyImages, concatenate
 
 
 def refit_counts(counts: Mapping[str, int]) -> dict[str, int]:
-    """Compute the number of images of each split in a refit: validation images are labeled, test images unused."""
+    """Compute the number of images of each split in a refit, from the numbers without refit.
+
+    Validation images become labeled images, and test images are not used.
+    """
     return {**counts, "labeled": counts["labeled"] + counts["validation"], "validation": 0, "test": 0}
 
 
 def refit_data(data: Data) -> Data:
-    """Prepare the data of a refit: validation images become labeled images, and test images are left out.
-
-    The data set keeps its fingerprint, because the files and the split are the same.
-    """
+    """Convert data to those of a refit: validation images become labeled images, and test images are left out."""
     parts = [cast("torch.Tensor | LazyImages", images.pixels) for images in (data.labeled, data.validation)]
     pixels = concatenate(parts) if len(data.validation) else data.labeled.pixels
     targets = torch.cat([data.labeled.targets, data.validation.targets])

@@ -1,4 +1,4 @@
-"""Choose the directory for reproducing a run: a new one, or that of an interrupted reproduction of the same run."""
+"""Choose the setting `name`, and so the directory, of a reproduction: a new one, or that of an interrupted one."""
 
 import secrets
 from pathlib import Path
@@ -23,10 +23,16 @@ def new_name() -> str:
 
 
 def interrupted_name(run_config: "RunConfig", source: Path) -> str | None:
-    """Find the `name` of the latest unfinished reproduction of the run in `source` that can be continued.
+    """Find the latest unfinished reproduction of a run that can be continued.
 
-    The reproduction must have the same config and the same environment, because otherwise its results could differ. No
-    other process may be working on it.
+    It must have the same config and the same environment, and no process may be training it.
+
+    Args:
+        run_config: the config of the reproduction.
+        source: directory of the original run.
+
+    Returns:
+        The value of the setting `name` of the unfinished reproduction; None if there is none.
     """
     root = Path(run_config.run.output_root).expanduser()
     folders = [

@@ -1,8 +1,7 @@
-"""Find the run to which a command with `device=auto` or `precision=auto` refers.
+"""Find the run of a command with `device=auto` or `precision=auto`.
 
-The values that replace `auto` are part of a run's id, so the same command would give two different runs on a machine
-with a GPU and on a machine without one. To avoid this, a run that is finished is reused, and a run that has a
-checkpoint is continued, no matter which machine started the run.
+The values that replace `auto` depend on the machine and are part of the run's id. So the same command could start
+another run on another machine. To avoid this, the run of another machine is reused or continued if it exists.
 """
 
 import contextlib
@@ -22,11 +21,11 @@ from semisup.runner.result import run_folder
 
 
 def resolve_auto(config: DictConfig) -> RunConfig:
-    """Replace `auto` in a config, and validate it.
+    """Replace the values `auto` in a config, and validate it.
 
     Returns:
-        The run with this machine's values. If that run does not exist, but a run with another machine's values does,
-        the run of the other machine.
+        The config with the values for this machine. If the run of this config does not exist, but a run with the values
+        for another machine does, the config of that run.
 
     Raises:
         SettingError: a setting is not valid (see `schema.validate`).
@@ -45,7 +44,7 @@ def resolve_auto(config: DictConfig) -> RunConfig:
 
 
 def reusable_or_local(config: ConfigDict) -> RunConfig:
-    """Validate a config for this machine, or for any machine if its run is finished.
+    """Validate a config; its device need not exist on this machine if the run is finished.
 
     Raises:
         SettingError: a setting is not valid (see `schema.validate`).

@@ -1,4 +1,4 @@
-"""Describe the result of training a run: status, message and accuracies."""
+"""The result of training a run: status, message and summary."""
 
 import traceback
 from dataclasses import dataclass, field
@@ -27,14 +27,17 @@ EXIT_STATUS: dict[str, int] = {
 class RunResult:
     """Result of training a run, for the terminal and for the record of a sweep.
 
+    folder: run directory
     status: a key of EXIT_STATUS
-    kept: whether the run was finished before, and was reused
-    by: name of the signal that stopped the run, or that arrived after its last step
-    shared_start: as in run.json: the part of the training that the run shares with other runs of the sweep
+    summary: summary of the finished run, or None
+    message: reason why the run is not finished, or ""
+    kept: whether the run was finished before and is reused
+    code: exit status, if it is not that of `status` in EXIT_STATUS
+    by: name of the signal that stopped the run, or that was received after its last step; "" = none
+    shared_start: description of the part of the training that the run took from another run of the sweep, or None
     last_lines: end of the traceback, if the run failed
-    error: the exception because of which the run is not finished, if there was one
-    seconds: duration of training, evaluation and writing the record, without reading data and computing features;
-        None unless this command trained the run
+    error: the exception that ended the run, or None
+    seconds: duration of the run without reading data and computing features; None if nothing was trained
     """
 
     folder: Path
@@ -60,13 +63,13 @@ def run_folder(run_config: RunConfig) -> Path:
 
 
 def traceback_tail(count: int = 4) -> list[str]:
-    """Return the last lines of the traceback of the current exception, without its message."""
+    """Return the last `count` lines of the traceback of the current exception, without its message."""
     lines = [line.rstrip() for line in traceback.format_exc().splitlines()]
     return [line for line in lines if line.strip(" ^~")][-count - 1 : -1]
 
 
 def record_early_failure(run_config: RunConfig, result: RunResult) -> None:
-    """Write a minimal run directory for a run that failed before it had one, so that tables list it."""
+    """Write a run directory with config and error for a run that failed before it had a directory."""
     result.folder.mkdir(parents=True, exist_ok=True)
     write_json(result.folder / "config.yaml", run_config.config)  # JSON is YAML
     error = {"kind": result.status, "message": result.message}

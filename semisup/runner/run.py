@@ -71,14 +71,12 @@ def run(
     reproduces: Path | None = None,
     rung: RungScore | None = None,
 ) -> RunResult:
-    """Train one run, or reuse the run if it is finished.
-
-    Errors are not raised: they are returned as a result, and in a sweep they are also written into the run directory.
+    """Train one run, or reuse the run if it is finished. Errors are not raised, but returned in the result.
 
     Args:
-        in_sweep: whether the run is part of a sweep, so that it may share the start of its training with other runs.
-        reproduces: the run directory or config that this run reproduces; None if the run is no reproduction.
-        rung: the rung of halving at which the run stops; None = train to the end.
+        in_sweep: whether the run is part of a sweep; then it can share the start of its training with other runs.
+        reproduces: the run directory or config.yaml that the run reproduces; None if it is not a reproduction.
+        rung: the point of the training at which the run stops (for the sweeper `halving`); None = train to the end.
     """
     stop = StopHandler()
     result = _run_to_result(run_config, bars, stop, reproduces, in_sweep=in_sweep, rung=rung)
@@ -156,7 +154,7 @@ def run_to_end(
     reproduces: Path | None = None,
     rung: RungScore | None = None,
 ) -> RunResult:
-    """Train or reuse a run as `run` does, and delete its last training states if it is finished."""
+    """Train or reuse a run as `run` does, and delete the states from which it could resume if it is finished."""
     result = run(run_config, bars, in_sweep=in_sweep, reproduces=reproduces, rung=rung)
     if result.status == RunStatus.DONE and is_rank_zero():
         delete_finished_states(result.folder)
@@ -164,9 +162,10 @@ def run_to_end(
 
 
 def run_or_wait(run_config: RunConfig, bars: Bars, rung: RungScore | None = None) -> RunResult:
-    """Train a run of a sweep, to its end or to a rung of halving, or reuse it if it is finished.
+    """Train a run of a sweep, or reuse it if it is finished; if another process is training it, wait for the end.
 
-    If another job is training the same run, wait for that job and use its result.
+    Args:
+        rung: as in `run`.
     """
     while (result := run_to_end(run_config, bars, in_sweep=True, rung=rung)).status == RunStatus.IN_USE:
         time.sleep(WAIT_SECONDS)
@@ -184,7 +183,7 @@ def _is_in_use(folder: Path) -> bool:
 
 
 def _reuse_finished(run_config: RunConfig, folder: Path, bars: Bars) -> RunResult:
-    """Return the result of a run that was finished before.
+    """Return the result of a run that was finished before, after a check of its data set.
 
     Raises:
         DataError: the data set has changed since the run was trained.
@@ -276,11 +275,14 @@ def _train_and_record(
 ) -> dict[str, Any]:
     """Train a run: write and display every event, and save checkpoints.
 
+    Args:
+        of: the data on the run's device, the data as read, and the initial state.
+
     Returns:
         The summary of the run.
 
     Raises:
-        StoppedAtRungError: the run has reached the rung, and its state is saved.
+        StoppedAtRungError: the run has reached `rung`, and its state is saved.
     """
     settings, (problem, data, state) = run_config.settings, of
     rows = record.read_metrics()
@@ -327,7 +329,7 @@ def _save_if_due(run_config: RunConfig, event: Event, state: State, record: RunW
 
 
 def _stop_at_rung(run_config: RunConfig, event: Event, state: State, record: RunWriter, rung: RungScore) -> None:
-    """Save the state and raise StoppedAtRungError at the first event after the rung from which a run can resume."""
+    """Save the state and raise StoppedAtRungError if the run has reached `rung` and can resume after this event."""
     row = event.row()
     rung.add([] if row is None else [row])
     if rung.step is not None and isinstance(event, RESUMABLE):

@@ -1,9 +1,8 @@
 """Share the start of the training between runs of a sweep: the part before the unlabeled set is first labeled.
 
-Runs that differ only in the threshold, or in the settings that their method lists in `settings_after_labeling`, are
-equal until the unlabeled set is first labeled. The first of these runs saves its state at that point (the shared
-start), and the other runs start from this state. They must also have the same data, library versions, code, CPU and
-number of threads, because the exact results depend on these. The results are bit-identical to those of separate runs.
+Runs of an offline method are identical in this part if they differ only in settings that take effect later, such as
+the threshold policy. The first of them saves its state at the end of this part (the shared start), and the others start
+from it. The results are bit-identical to those of separate runs.
 """
 
 import hashlib
@@ -29,10 +28,10 @@ FOLDER = ".shared_start"  # in outputs/<name>/
 
 
 def shared_config(run_config: RunConfig) -> ConfigDict | None:
-    """Select the part of a config that can change the training before the first labeling.
+    """Select the settings that have an effect on the training before the unlabeled set is first labeled.
 
     Returns:
-        None if the method has no training before the first labeling.
+        None if the method is not an offline method, or does not use unlabeled images.
     """
     method = run_config.settings.method
     if not isinstance(method, OfflineMethod) or not method.uses_unlabeled:
@@ -44,13 +43,14 @@ def shared_config(run_config: RunConfig) -> ConfigDict | None:
 
 
 class SharedStartSession:
-    """Use and save the shared start (first part of the training) of one run of a sweep.
+    """Context in which a run of a sweep uses or saves a shared start (the state before the first labeling).
 
-    This is a context: at its end, processes that wait for this run to save a shared start are released, even after an
-    error.
+    At the end of the context, other processes no longer wait for this run to save a shared start.
 
     Args:
-        wanted: whether the run uses and saves a shared start.
+        data: data of the run.
+        record: writer of the run directory.
+        wanted: whether the run uses and saves a shared start; False = do nothing.
     """
 
     def __init__(self, run_config: RunConfig, data: Data, record: RunWriter, *, wanted: bool) -> None:
@@ -72,13 +72,16 @@ class SharedStartSession:
             self.cache.release()
 
     def initial_state(self, problem: TrainingData, state: State) -> State:
-        """Return the state from which the run's training starts, which may be a shared start.
+        """Return the state from which the training of this run starts.
+
+        If another run is training the shared start, wait for it.
 
         Args:
-            state: a new state, or the state of the run's own checkpoint.
+            problem: the data on the run's device.
+            state: the initial state of this run, or the state of its checkpoint.
 
         Returns:
-            The shared start, if there is one and `state` is not beyond it; else `state`.
+            The shared start if there is one and the unlabeled set is not yet labeled in `state`; otherwise `state`.
         """
         method = self.run_config.settings.method
         past = state.pending_accuracy is not None or (
@@ -98,10 +101,10 @@ class SharedStartSession:
         return state if shared is None else self._adopt(problem, state, shared)
 
     def _adopt(self, problem: TrainingData, state: State, shared: SharedStart) -> State:
-        """Create the training state of this run from the shared start.
+        """Create the training state of this run from a shared start.
 
         Returns:
-            `state` if the shared start cannot be used.
+            The new state; `state` if the shared start is damaged or does not fit.
         """
         fresh = start(problem, self.run_config.settings)
         policy = {name: value for name, value in fresh.memory.items() if name.startswith(POLICY_PREFIX)}
@@ -120,7 +123,7 @@ class SharedStartSession:
         return fresh
 
     def on_event(self, event: Event, state: State) -> None:
-        """Save the training state for the other runs of the sweep, at the end of the part that the runs share."""
+        """Save `state` as a shared start if `event` is the end of the shared part of the training."""
         if self.cache is not None and isinstance(event, BurnInEnd) and self.cache.owned:
             snapshot = state.snapshot()
             memory = {name: value for name, value in snapshot["memory"].items() if not name.startswith(POLICY_PREFIX)}
@@ -132,7 +135,11 @@ class SharedStartSession:
 
 
 def _result_environment(environment: Mapping[str, Any]) -> dict[str, Any]:
-    """Collect everything besides settings and data that can change exact results: environment and source code."""
+    """Collect the properties of environment and source code on which bit-identical results depend.
+
+    Args:
+        environment: description of the environment, as in run.json.
+    """
     return {name: value for name, value in environment.items() if name not in ("host", "git")} | {
         "code": source_digest()
     }

@@ -1,13 +1,8 @@
-"""Handle the signals that ask a run to stop: the run stops at the next step or batch, after its state is saved.
+"""Handle stop signals during a run: the run stops at the next step or batch, after its state is saved.
 
 SIGTERM, SIGUSR1, SIGUSR2 (sent by SLURM, Kubernetes, submitit) and SIGHUP (the terminal was closed) end the command
-with exit status 75, and Ctrl-C ends it with 130. The same command continues the run. A second signal stops the run
-without waiting for the step. If it arrives at almost the same time as the first signal, it is ignored, because a signal
-that is sent to a group of processes can reach a process twice. Processes started by torchrun always wait for the step,
-because a signal of the terminal reaches them twice: from the terminal and from torchrun.
-
-After the run is saved, `forward_signal` calls the handler that was installed before; for example, the handler of
-submitit queues the job again.
+with exit status 75, and Ctrl-C ends it with 130. The same command continues the run. A second signal stops the run at
+once, without saving. With torchrun, a second signal has no effect.
 """
 
 import os
@@ -21,13 +16,15 @@ from semisup.runtime.distributed import world_size
 from semisup.runtime.process_signals import HANGUP, handled_signals, install, restore
 
 TOGETHER_SECONDS = 0.5
-"""Signals that arrive within this time count as one signal."""
+"""Signals within this time count as one signal, because one that is sent to a process group can arrive twice."""
 
 
 class StopRequested(SystemExit):
     """Exception for a stop by a signal.
 
-    `by` is the name of the signal, `code` the exit status of the command.
+    Args:
+        code: exit status of the command.
+        by: name of the signal, such as SIGTERM.
     """
 
     def __init__(self, code: int, by: str) -> None:
@@ -40,11 +37,10 @@ class StopRequested(SystemExit):
 
 
 class StopHandler:
-    """Context that catches stop signals.
+    """Context that handles stop signals; at its end, the previous handlers are restored.
 
-    `asked` describes the signal that was received (None = no signal).
-
-    At its end, the previous handlers are restored.
+    asked: the exception to raise because of a received signal, after the state is saved; None = no signal was received
+    wait: whether to store a signal in `asked`; False = raise the exception at once, because nothing can be saved yet
     """
 
     def __init__(self) -> None:
@@ -79,15 +75,17 @@ class StopHandler:
 
 
 def stop_error(number: int) -> StopRequested:
-    """Create the exception for a stop signal."""
+    """Create the exception for a stop signal with this number."""
     return StopRequested(130 if number == signal.SIGINT else 75, signal.Signals(number).name)
 
 
 def forward_signal(name: str) -> None:
-    """Call the handler that was installed for a signal before the run, if a program installed one.
+    """Call the present handler of a signal, such as that of submitit, which queues the job again.
+
+    Do nothing if no program has installed a handler.
 
     Args:
-        name: name of the signal, as in `StopRequested.by`: SIGTERM, ...
+        name: name of the signal, such as SIGTERM.
     """
     number = signal.Signals[name]
     handler = signal.getsignal(number)

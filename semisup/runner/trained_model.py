@@ -27,7 +27,7 @@ class TrainedModel:
 
     run: the run directory
     run_config: the validated config of the run
-    network: the model, which maps images in [0, 1], or the features of the run's encoder, to logits
+    network: the model; its input is images in [0, 1] or, with an encoder, features; its output is logits
     classes: the class names, in the order of the logits
     channels: number of channels of an image, 1 or 3
     """
@@ -40,11 +40,11 @@ class TrainedModel:
 
     @property
     def embedding_layer(self) -> nn.Module:
-        """The layer whose input is the embedding of an image; on an encoder's features, the whole network."""
+        """The layer whose input is the embedding of an image; with an encoder, the whole network."""
         return self.network if self.run_config.encoder is not None else classifier_layer(self.network)
 
     def input_differences(self, other: "TrainedModel") -> list[str]:
-        """List the differences from another run in the classes, or in how images become the input of the model."""
+        """List the properties in which another model differs: classes, channels, image size or conversion of images."""
         differs = {
             "classes": self.classes != other.classes,
             "channels of an image": self.channels != other.channels,
@@ -57,12 +57,11 @@ class TrainedModel:
 def load_trained_model(run: Path, device: torch.device) -> TrainedModel:
     """Load the best model of a run onto a device.
 
-    The weights of frozen layers are read from the file of pretrained weights. Those of a frozen encoder are not read
-    here, but their file must be the one of the run. No file is downloaded.
+    The weights of frozen layers are read from the file of pretrained weights. No file is downloaded.
 
     Raises:
         RecordError: there is no best model, or its weights do not fit the config or are damaged.
-        SettingError: pretrained weights of the encoder or of frozen layers are missing or are another file.
+        SettingError: pretrained weights of the encoder or of frozen layers are missing, or the file has changed.
     """
     check_run(run)
     about, best = read_json(run / "run.json"), checkpoint.newest(run / "checkpoints", "best")
@@ -97,10 +96,7 @@ def load_trained_model(run: Path, device: torch.device) -> TrainedModel:
 
 
 def _refuse_probe_without_model(run: Path) -> None:
-    """Raise RecordError if the run is a nearest-neighbors probe.
-
-    The model of such a run consists of its labeled images, which a run does not store.
-    """
+    """Raise RecordError if the run is a nearest-neighbors probe, which stores no model."""
     if read_section(read_config(run / "config.yaml"), "probe").get("classifier") == "nearest_neighbors":
         raise RecordError(
             f"{run}: nearest neighbors store no model; predict with the run of logistic regression beside it "

@@ -1,4 +1,4 @@
-"""Detect files of pretrained weights that are missing, or that were replaced since a run began."""
+"""Detect files of pretrained weights that are missing, or that have changed since a run began."""
 
 from pathlib import Path
 from typing import Any
@@ -18,13 +18,16 @@ SECTIONS = ("model", "encoder")
 
 
 def check_weights_unchanged(run_config: RunConfig, folder: Path) -> None:
-    """Raise SettingError if the weights file was replaced since an unfinished run with the same settings began.
+    """Check that no weights file has changed since an unfinished run with the same settings began.
 
-    The digest of the file is part of a run's id. If the file was replaced, a command that should continue the
-    unfinished run would start another run without a warning.
+    The digest of the file is part of a run's id. So after a change, the command would start a new run instead of
+    continuing the unfinished one.
+
+    Args:
+        folder: directory of the run.
 
     Raises:
-        SettingError: there is such a run; the message names both digests.
+        SettingError: a file has changed.
     """
     digests = _digests(run_config.config)
     if not digests or folder.exists():
@@ -53,7 +56,7 @@ def check_weights_present(run_config: RunConfig, advice: str) -> None:
     """Raise SettingError if pretrained weights of a run are not on this machine.
 
     Args:
-        advice: how to get them, for the message; the address of the weights follows it.
+        advice: part of the message before the URL of the weights, such as "download them from".
     """
     for section, settings in (("model", run_config.settings.model), ("encoder", run_config.encoder)):
         if isinstance(settings, Pretrained | Encoder) and (address := settings.download_url()):
@@ -62,7 +65,7 @@ def check_weights_present(run_config: RunConfig, advice: str) -> None:
 
 
 def _digests(config: ConfigDict) -> dict[str, str]:
-    """Return the digests of the pretrained weights of the model and of the encoder in a config, if any."""
+    """Return the digests of the pretrained weights in a config, as `model` or `encoder` -> sha256."""
     return {section: config[section]["sha256"] for section in SECTIONS if config[section].get("sha256") is not None}
 
 
