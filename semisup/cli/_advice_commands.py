@@ -102,9 +102,9 @@ def _for_labels_alone(finding: "LabelsAlone", case: "Case") -> list[str]:
 
 
 def _for_out_of_class(finding: "OutOfClass", case: "Case") -> list[str]:
-    """Write what to do about unlabeled images of no class: train with `reject`, or look at the images.
+    """Write what to do about unlabeled images that belong to none of the classes.
 
-    For runs that were trained with `reject`, this is to look at the images in the report.
+    The advice is to train with `reject`; for a run that was trained with it, to look at these images in the report.
     """
     best = case.comparison.best
     command = ""

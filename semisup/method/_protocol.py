@@ -306,7 +306,7 @@ class Gated(Protocol):
     """Interface of an offline method that labels the unlabeled set only above a validation accuracy."""
 
     def gate_accuracy(self, validation_targets: Tensor) -> float:
-        """Return the validation accuracy that must be exceeded.
+        """Return the validation accuracy above which the unlabeled set is labeled, in [0, 1].
 
         Args:
             validation_targets: (V,) int64, true classes of the validation images.

@@ -96,7 +96,7 @@ class FixMatch(OnlineMethod):
         return images, targets
 
     def _labeled_step(self, training: TrainingContext, logits: Tensor, targets: Tensor) -> StepLoss:
-        """Compute the mean loss of all views of the labeled images, and the logged accuracy of the weak views."""
+        """Compute the mean loss of all views of the labeled images; the logged accuracy is that of the weak views."""
         loss = labeled_cross_entropy(training, logits, targets.repeat(len(logits) // len(targets)))
         return StepLoss(loss, labeled_sums(loss, logits[: len(targets)], targets))
 

@@ -25,7 +25,7 @@ ACCEPTED: (N + L,) float32, 1 = accepted, 0 = rejected; the last L values are th
 class Reject(Protocol):
     """Interface of every option of this group that rejects images.
 
-    limit: the rejection limit: the lowest score of an accepted image; None if `keep` is given
+    limit: rejection limit, which is the lowest score of an accepted image; None if `keep` is given
     keep: share of the validation images to accept, in (0, 1]; None if `limit` is given
     min_labeled: smallest number of labeled images with which scores can be computed
     """

@@ -162,7 +162,7 @@ def _lock(folder: Path) -> Iterator[bool]:
     """Within this context, lock the run, shared start or stored features to which a folder of files belongs.
 
     Yields:
-        Whether the files may be deleted: no other process uses them, and a run is still finished.
+        Whether the files may be deleted: no other process uses them, and their run (if any) is still finished.
     """
     is_states = folder.name == "checkpoints"
     if is_states or folder.parent.name == SHARED_STARTS:

@@ -98,10 +98,10 @@ def encode_run(run_config: RunConfig, problem: TrainingData, data: Data, bars: B
 
 
 def _augmentations(run_config: RunConfig) -> dict[str, Augment | None]:
-    """Return the augmentation of each pack of stored features that the run may need.
+    """Return the augmentation of each pack: the stored features of all images under one augmentation.
 
     Returns:
-        Name of the pack -> its augmentation; None for images without augmentation, and for a pack that is not needed.
+        Name of the pack -> augmentation. The value of PLAIN is None, and that of a pack that is not needed, too.
     """
     settings = run_config.settings
     weak = settings.weak if settings.method.uses_weak and settings.weak.strength > 0 else None

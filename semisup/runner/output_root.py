@@ -32,7 +32,7 @@ def check_output_root(value: str) -> None:
 
 
 def _existing_part(path: Path) -> Path:
-    """Return the existing path: the path itself, or its nearest parent folder that exists.
+    """Return `path` if it exists, otherwise its nearest parent folder that exists.
 
     Raises:
         OSError: a name in the path is too long for the file system, or a parent folder cannot be accessed.

@@ -12,7 +12,7 @@ from semisup.record.reader import read_json, read_section
 from semisup.text import escape, escape_line, printable
 
 HELD_OUT = ("validation", "test")
-"""Splits that are not used for training."""
+"""Splits whose images are not used for training."""
 
 
 def check_same_classes(run_config: RunConfig, classes: Sequence[str]) -> None:

@@ -30,6 +30,7 @@ def run_probe(
         problem: the data on the run's device.
         data: the data as read.
         record: writer of the run directory.
+        tracker: tracker (such as W&B) to which the results are sent, too.
     """
     # The model is saved before the first metric is logged, so that an interrupted probe starts again with empty logs
     fitted = fit_probe(problem, run_config.settings, run_config.probe)

@@ -40,7 +40,7 @@ def read_into(descriptor: int, buffer: memoryview, position: int) -> int:
 
 
 def write_at(descriptor: int, data: bytes, position: int) -> None:
-    """Write bytes at a position of an open file, over the present ones."""
+    """Overwrite the bytes of an open file that begin at `position` with `data`."""
     if hasattr(os, "pwrite"):
         os.pwrite(descriptor, data, position)
         return

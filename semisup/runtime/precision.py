@@ -85,7 +85,7 @@ def trains_depthwise(network: nn.Module) -> bool:
 
 
 def configure_torch(threads: int, *, deterministic: bool) -> None:
-    """Set torch's number of threads and its determinism in this process, for the next run."""
+    """Set torch's number of threads in this process, and whether torch may use only deterministic algorithms."""
     torch.set_num_threads(threads)
     if deterministic:
         use_deterministic_algorithms()

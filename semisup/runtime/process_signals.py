@@ -35,7 +35,7 @@ def is_main_thread() -> bool:
 
 
 def handled_signals() -> tuple[signal.Signals, ...]:
-    """List the stop signals to handle in this process: all, but not SIGHUP if it is ignored, as with `nohup`."""
+    """List the stop signals to handle in this process; SIGHUP is left out if it is ignored, as with `nohup`."""
     return tuple(each for each in STOP_SIGNALS if each != HANGUP or signal.getsignal(each) is not signal.SIG_IGN)
 
 

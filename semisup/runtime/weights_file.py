@@ -48,7 +48,7 @@ def is_file_name(weights: str) -> bool:
 
 
 def file_state(key: str, path: Path, sha256: str | None = None) -> tuple[object, ...]:
-    """Return path, device, inode, size and times of a weights file, which differ if the file has been changed.
+    """Return path, device, inode, size and times of a weights file, to detect later that the file has changed.
 
     Args:
         key: name of the setting with the path, for the error message.

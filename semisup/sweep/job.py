@@ -111,7 +111,10 @@ def _status(store: JobStore, name: str) -> str:
 
 
 def _has_references(run_config: "RunConfig") -> bool:
-    """Whether reference runs are trained for a run; not for runs on labels only, refits and sweep.control=false."""
+    """Whether reference runs are trained for a run.
+
+    They are not trained for runs on labels only, for refits (`train.refit`), and with sweep.control=false.
+    """
     settings = run_config.settings
     return run_config.sweep.control and settings.method.uses_unlabeled and not settings.train.refit
 
@@ -145,10 +148,10 @@ def _run_and_store(
 
 
 def _stop_if_requested(store: JobStore, result: "RunResult") -> None:
-    """Stop the sweep if a run was stopped by a signal.
+    """Raise KeyboardInterrupt if a signal has stopped a run, or was received after its last step.
 
-    If the whole sweep is stopped, wait until all runs have saved their state. The signal is also passed to the handler
-    of the launcher; for example, the handler of submitit queues the job again.
+    If all processes of the sweep are asked to stop, first wait until these have saved their state. Then call the
+    launcher's handler of the signal; for example, the handler of submitit queues the job again.
     """
     from semisup.runner.signals import forward_signal
 

@@ -125,7 +125,10 @@ class JobStore:
         return self._read(self.folder / "halving.json")
 
     def progress(self) -> tuple[int, int]:
-        """Return the number of the present rung and the number of recorded jobs, to see whether a sweep progresses."""
+        """Return the number of the present rung and the number of recorded jobs.
+
+        If the result has not changed after a worker process, this process has made no progress.
+        """
         return int((self.rung() or {}).get("number", 0)), len(self.entries())
 
     def belongs_to(self, sweep: str) -> bool:

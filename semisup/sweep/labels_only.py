@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 SETTING = "method.lambda_unlabeled=0"
 ASKS_FOR_UNLABELED = ("method", "dataset.unlabeled")
-"""Keys that show that the user expects unlabeled images; `method` stands for all keys of the group."""
+"""Keys that show that the user expects unlabeled images; keys below them, such as `method.ratio`, do so, too."""
 
 
 def labels_only_words(words: list[str], command: ComposedCommand) -> list[str] | None:
@@ -43,7 +43,7 @@ def labels_only_words(words: list[str], command: ComposedCommand) -> list[str] |
 
 
 def automatic_words(error: NoUnlabeledError, words: list[str], command: ComposedCommand) -> list[str]:
-    """Change a train command so that it trains on the labels alone, unless the unlabeled images seem to be forgotten.
+    """Change a train command so that it trains on the labels alone, because its data have no unlabeled images.
 
     Args:
         error: the error that the data have no unlabeled images.

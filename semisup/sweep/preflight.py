@@ -290,7 +290,12 @@ def _check_one(
 
 
 def _inspect(dataset: "Dataset", infos: "dict[Dataset, DatasetInfo]", *, show_notes: bool) -> "DatasetInfo":
-    """List the images of a data set, and print how its files were read, unless the same line was printed before."""
+    """List the images of a data set, and print its notes about how the files were read.
+
+    Args:
+        infos: data sets that were listed before; a note that they have, too, is not printed again.
+        show_notes: whether to print notes.
+    """
     from semisup.runtime.torchrun_env import is_rank_zero
 
     info = dataset.inspect()
@@ -333,10 +338,10 @@ def _require_single_values(overrides: list[str]) -> None:
 
 
 def bind_group_settings(overrides: Iterable[str]) -> list[str]:
-    """Rewrite the settings of a group with several options, such as `threshold.momentum=0.99`, as `choice(0.99)`.
+    """Rewrite the settings of a config group whose options are swept: `threshold.momentum=0.99` becomes `choice(0.99)`.
 
-    An example is `threshold=freematch,softmatch threshold.momentum=0.99`. Without the rewrite, Hydra would apply
-    `threshold.momentum` to the default option of the group, and raise an error if this option has no `momentum`.
+    An example is `threshold=freematch,softmatch threshold.momentum=0.99`. Without the rewrite, Hydra would raise an
+    error if the default option of the group `threshold` has no setting `momentum`.
     """
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     swept = {each.key_or_group for each in parsed if each.is_sweep_override()}

@@ -26,7 +26,7 @@ from semisup.sweep.hydra_run import NUMBER_WORD, run_job, single_run_words
 from semisup.sweep.job_store import STOPPED, JobStore
 
 ENVIRONMENT = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_COLOR_PREFIX": "0", "RAY_DEDUP_LOGS": "0"}
-"""Environment variables of Ray, by which it sends no statistics and prints every line; the user's values win."""
+"""Environment variables to set, unless they are set: Ray then sends no statistics and prints every line."""
 
 
 def install() -> None:

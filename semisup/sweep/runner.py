@@ -38,7 +38,7 @@ from semisup.sweep.worker_process import run_in_subprocess
 from semisup.text import counted, shell_quote
 
 SYSTEM_ROOT = Path("/")
-"""Folder that contains proc/ and sys/, which tests replace."""
+"""Folder that contains proc/ and sys/."""
 
 
 def sweep(words: list[str], command: ComposedCommand, *, noted: bool = False) -> int:
@@ -47,7 +47,7 @@ def sweep(words: list[str], command: ComposedCommand, *, noted: bool = False) ->
     Args:
         words: overrides as the user typed them.
         command: the composed command.
-        noted: whether the lines about how the files of the data set were read have been printed already.
+        noted: whether the notes about the files of the data set were printed before; False = print them.
     """
     if world_size() > 1:
         return _reject_torchrun()
@@ -165,7 +165,7 @@ class Attempt(NamedTuple):
 
     code: exit status of the process, or the negative number of the signal that killed it
     stopped: exit status of the command if a signal asked the sweep to stop, or None
-    dead: names of the jobs whose process ended before the job
+    dead: names of the jobs that failed because their process ended
     killed: whether SIGKILL ended the worker process or one of its child processes
     cause: reason why the process ended early, or ""
     """

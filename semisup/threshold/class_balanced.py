@@ -89,7 +89,9 @@ def ranks_in_class(
 
 
 def update_memory(memory: StateDict, index: Tensor, confidence: Tensor, targets: Tensor) -> StateDict:
-    """Store the pseudo-labels of a batch in the memory; if an image is twice in the batch, the more confident one.
+    """Store the pseudo-labels of a batch in the memory.
+
+    If an image is twice in the batch, its more confident pseudo-label is stored.
 
     Args:
         memory: memory with `confidence` and `targets`, as built by `ClassBalanced.init`.

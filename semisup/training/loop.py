@@ -138,7 +138,10 @@ def _must_stop(plan: TrainSettings, state: State) -> bool:
 
 
 def _is_finished(plan: TrainSettings, state: State) -> bool:
-    """Whether no training step is left; always False within an epoch."""
+    """Whether the training has ended: all epochs or steps are done, or `train.patience` is exhausted.
+
+    Always False within an epoch.
+    """
     last = _must_stop(plan, state) or (plan.epochs is not None and state.epoch >= plan.epochs)
     return last and state.position == 0
 
@@ -152,7 +155,7 @@ def _current_position(plan: TrainSettings, state: State, steps_in_epoch: int) ->
 
 
 def learning_rate(optimizer: torch.optim.Optimizer) -> float:
-    """Return the present learning rate of the layers, without that of a head with a rate of its own."""
+    """Return the present learning rate; if the classifier has another rate (`optimizer.head_lr`), that of the rest."""
     groups = optimizer.param_groups
     full = [group for group in groups if group["lr_scale"] <= 1] or groups
     return max(float(group["lr"]) for group in full)

@@ -37,8 +37,8 @@ class ProbeSettings:
     """Settings of probes: classifiers that are fitted to features without a training loop.
 
     classifier: logistic_regression or nearest_neighbors; null = the run is not a probe
-    C: inverse penalties of logistic regression to choose from, above 0; [] = runs are not compared with it
-    k: numbers of neighbors to choose from, at least 1; [] = runs are not compared with nearest_neighbors
+    C: inverse penalties to choose from, above 0; [] = no sweep trains logistic regression as a reference run
+    k: numbers of neighbors to choose from, at least 1; [] = no sweep trains nearest_neighbors as a reference run
     """
 
     classifier: str | None

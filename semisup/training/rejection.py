@@ -21,16 +21,19 @@ from semisup.training.state import State, TrainingConfig, TrainingData
 
 
 def scores_at_start(problem: TrainingData, settings: TrainingConfig, state: State) -> bool:
-    """Whether the scores must be computed at the start of the training (for an online method without scores)."""
+    """Whether the scores of the option `reject` must be computed at the start of the training.
+
+    This is the case for an online method whose memory has no scores yet.
+    """
     return _is_used(problem, settings) and not isinstance(settings.method, OfflineMethod) and SCORE not in state.memory
 
 
 def scores_after_evaluation(
     problem: TrainingData, settings: TrainingConfig, training: TrainingContext, state: State, accuracy: float
 ) -> bool:
-    """Whether the scores must be computed after an evaluation.
+    """Whether the scores of the option `reject` must be computed after an evaluation.
 
-    For an offline method, this is the case if it labels the unlabeled set next.
+    An offline method needs new scores only if it labels the unlabeled set after this evaluation.
 
     Args:
         accuracy: validation accuracy in [0, 1], which decides about the labeling.

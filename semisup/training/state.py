@@ -123,7 +123,7 @@ class TrainingData:
     def judged_by(self) -> Tensor:
         """True classes of the validation images or, in a refit without validation images, of the labeled images.
 
-        They are compared with the predictions to detect a collapsed model, which predicts only few classes.
+        Their variety is compared with that of the pseudo-labels, to detect pseudo-labels of only few classes.
         """
         return (self.validation if len(self.validation) else self.labeled).targets
 
