@@ -46,7 +46,8 @@ def list_images(
     """List the images in files, folders, archives, tables and memory.
 
     Images in memory are named by their position in `images`, from 0. Files are named by their path; if only one folder
-    or archive is given, the path is relative to it. Files of a folder are sorted by name.
+    or archive is given, the path is relative to it. Files of a folder are sorted by name. If only one table is given,
+    names and order are those of the table.
 
     Args:
         images: one or several inputs; an array (n, H, W, 3) is n images.
