@@ -56,10 +56,10 @@ def make_thousand(folder: Path) -> None:
 
 
 def _settings(original: Path) -> Iterator[tuple[Plain, float]]:
-    """Yield the configs of the 1,000 copies of the run `original`.
+    """Yield the settings of 1,000 artificial runs for the benchmark, which are made from one trained run.
 
     Yields:
-        The config of a copy, and the number to add to the accuracy of the original run.
+        The config of an artificial run, and the difference of its accuracy from that of the run `original`.
     """
     plain = yaml.safe_load((original / "config.yaml").read_text())
     summary = json.loads((original / "summary.json").read_text())

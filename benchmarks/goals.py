@@ -31,10 +31,10 @@ class Entry(NamedTuple):
 
 
 def entries(cores: int) -> tuple[Entry, ...]:
-    """List all benchmark entries, in the order of the table.
+    """List all entries of the benchmark, each with its goal, in the order in which they are printed.
 
     Args:
-        cores: number of CPU cores, on which the goals of reading images depend.
+        cores: number of CPU cores; the goals for the speed of reading images depend on it.
     """
     steps = [
         Entry(f"step_over_bare.{model}.{method}", "our step / the bare step", most=1.05)

@@ -29,7 +29,7 @@ class HeadFirst:
             ]
 
     def update(self, progress: float) -> None:
-        """Begin or end the phase; to be called before every step, with the model in training mode.
+        """Begin or end the phase in which only the classifier layers are trained; to be called before every step.
 
         Args:
             progress: completed fraction of the training, in [0, 1].

@@ -16,7 +16,7 @@ TEACHERS = "teachers"
 
 
 def initial_teachers(training: TrainingContext) -> StateDict:
-    """Create the memory of the latest labelings; {} if only the present labeling is used (labeler.teachers=1)."""
+    """Create the empty store for the predictions of the last `labeler.teachers` labelings; {} with one teacher."""
     if training.teachers == 1:
         return {}
     return {TEACHERS: torch.zeros(0, len(training.unlabeled), training.num_classes)}

@@ -26,8 +26,8 @@ class RunInfo:
     tags: labels to search for
     folder: directory named `wandb` that the tracker writes to, shared by all runs
     config: plain data without secrets, which is uploaded
-    defaults: default values of the tracker's settings; an environment variable can replace a setting with its default
-        value
+    defaults: default values of the tracker's settings; an environment variable such as WANDB_PROJECT is used only for
+        a setting that has its default value
     """
 
     run_id: str

@@ -258,7 +258,7 @@ def test_an_image_folder_can_be_named(root: Path) -> None:
         (["images/00000.png,a,trian"], r"the split trian must be .* \(did you mean train\?\)"),
         (["images/00000.png,a", "images/00001.png,a"], r"1 class\(es\) \(a\) among the labeled images"),
         (["images/00000.png,a", "images/00001.png,b", "none.png,a"], "1 of 3 rows name an image .*row 4: none.png"),
-        (["IMAGES/00000.PNG,a"], "there is no IMAGES/00000.PNG, but for example images/00000.png"),
+        (["IMAGES/00000.PNG,a"], "there is no IMAGES/00000.PNG; a similar name there is images/00000.png"),
         (["images/00000.png,a", "../data/images/00001.png,b", "/etc/passwd,b"], "row 3: .*row 4: /etc/passwd"),
         (["images/00000.png,a", "images/00001.png,b", "images/00002.png,,val"], "row 4: .* and has no class"),
         (["images/00000.png,cat", "images/00001.png,b", "images/00002.png,cta,val"], "did you mean cat"),

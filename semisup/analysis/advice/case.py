@@ -80,7 +80,10 @@ def image_count(run: Run, split: str) -> int | None:
 
 
 def _with_short_names(comparison: Comparison) -> Comparison:
-    """Remove the settings that do not differ between the rows, and the labels-only rows if there are others."""
+    """Return the comparison with row names that have only the settings in which the rows differ.
+
+    Rows of labels-only runs are left out, unless there are no other rows.
+    """
     rows = [row for row in comparison.rows if row.controls] or comparison.rows
     keys = [key for key in comparison.columns if len({canonical(row.settings.get(key)) for row in rows}) > 1]
     short = [replace(row, settings={key: row.settings[key] for key in keys if key in row.settings}) for row in rows]

@@ -49,9 +49,9 @@ HALF = (0.4, 0.6)
 
 
 class Reached(NamedTuple):
-    """Shares of the validation and of the unlabeled images of one run whose score reaches a limit.
+    """Shares of the validation images and of the unlabeled images of one run that reach a limit.
 
-    limit: the lowest confidence; None for the scores of `reject`
+    limit: the minimum confidence; None if the limit is the lowest score that `reject` accepts
     validation, unlabeled: the two shares, in [0, 1]
     unlabeled_images, validation_images: numbers of images in both sets
     """
