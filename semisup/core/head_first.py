@@ -31,6 +31,8 @@ class HeadFirst:
     def update(self, progress: float) -> None:
         """Begin or end the phase in which only the classifier layers are trained; to be called before every step.
 
+        The model must be in training mode.
+
         Args:
             progress: completed fraction of the training, in [0, 1].
         """

@@ -87,8 +87,8 @@ class ImageNames:
         if not self.by_name:
             raise DataError(f"{shown_path}: there is no image in {self.root}; type dataset.image_folder=FOLDER")
         raise DataError(
-            f"{shown_path}: none of its images is in {self.root}: for example, there is no {escape_name(first)}; a similar "
-            f"name there is {self.nearest(first)}; if the images are elsewhere, type dataset.image_folder=FOLDER"
+            f"{shown_path}: none of its images is in {self.root}: for example, there is no {escape_name(first)}; "
+            f"a similar name there is {self.nearest(first)}; if the images are elsewhere, type dataset.image_folder=FOLDER"
         )
 
     def _forms(self) -> dict[str, ImageFile]:
