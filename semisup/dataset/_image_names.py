@@ -88,7 +88,8 @@ class ImageNames:
             raise DataError(f"{shown_path}: there is no image in {self.root}; type dataset.image_folder=FOLDER")
         raise DataError(
             f"{shown_path}: none of its images is in {self.root}: for example, there is no {escape_name(first)}; "
-            f"a similar name there is {self.nearest(first)}; if the images are elsewhere, type dataset.image_folder=FOLDER"
+            f"a similar name there is {self.nearest(first)}; if the images are elsewhere, "
+            "type dataset.image_folder=FOLDER"
         )
 
     def _forms(self) -> dict[str, ImageFile]:
