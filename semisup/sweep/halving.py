@@ -63,7 +63,8 @@ def group_by_setting(plan: Sequence[Sequence[str]]) -> dict[tuple[str, ...], lis
 def halving_batches(store: JobStore, rungs: list[float], eta: float) -> Iterator[list[int]]:
     """Yield the numbers of the jobs to run next: one list for each rung, and one for the rest of the training.
 
-    The iteration ends early if a job was not trained up to the present rung, because the sweep was stopped.
+    The iteration ends early if a job was not trained up to the present rung, because the sweep was stopped, or if no
+    setting continues, because each has a failed run.
 
     Args:
         store: record of the jobs of the sweep.
@@ -96,7 +97,7 @@ def halving_batches(store: JobStore, rungs: list[float], eta: float) -> Iterator
         store.begin_rung(
             {
                 "number": number,
-                "share": rungs[number] if number < len(rungs) else None,
+                "share": rungs[number] if best and number < len(rungs) else None,  # None without jobs closes the plan
                 "jobs": [job for words, jobs in active.items() if words in best for job in jobs],
                 "decisions": [*rung["decisions"], decision],
             }
@@ -168,9 +169,11 @@ def _line(number: int, rungs: int, decision: list[dict[str, Any]]) -> str:
         decision: `overrides`, `score`, `step` and `continues` of each setting.
     """
     kept = [each for each in decision if each["continues"]]
+    if not kept:
+        return f"halving: rung {number} of {rungs}: no setting continues, because each has a failed run; the sweep ends"
     step = max(each["step"] for each in decision)
     words = f"halving: rung {number} of {rungs}, step {step}: {len(kept)} of {counted(len(decision), 'setting')}"
-    return f"{words} continue" + (f", the best is {' '.join(_top(kept)['overrides'])}" if kept else "")
+    return f"{words} continue, the best is {' '.join(_top(kept)['overrides'])}"
 
 
 def _top(decision: list[dict[str, Any]]) -> dict[str, Any]:

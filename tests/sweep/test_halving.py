@@ -13,7 +13,8 @@ import pytest
 from semisup.config.typed_words import to_overrides
 from semisup.errors import SettingError
 from semisup.record.rung import RungScore
-from semisup.sweep.halving import best_settings, group_by_setting
+from semisup.sweep.halving import best_settings, group_by_setting, halving_batches
+from semisup.sweep.job_store import JobStore
 from semisup.sweep.preflight import compose_command, job_overrides
 from semisup.sweep.sweepers import sweeper_settings
 from tests import preloaded
@@ -108,6 +109,22 @@ def test_settings_are_compared_by_all_their_seeds_and_failures_do_not_continue()
     scores = {("a",): 0.5, ("b",): None, ("c",): 0.7, ("d",): 0.7, ("e",): 0.1}
     assert best_settings(scores, 3) == [("c",), ("d",)], "of 5, rounded up; of equal ones the first"
     assert best_settings({("a",): None, ("b",): 0.1, ("c",): None}, 1.1) == [("b",)]
+
+
+def test_halving_ends_at_the_first_rung_if_all_settings_fail(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = JobStore(tmp_path / "sweep")
+    store.begin([["optimizer.lr=1e20"], ["optimizer.lr=1e21"]], "x", is_open=True)
+    batches = halving_batches(store, [0.2, 0.5], 2)
+    assert next(batches) == [0, 1]
+    for number in (0, 1):
+        entry = {"status": "diverged", "folder": str(tmp_path / f"{number}"), "companions": []}
+        store._write(f"jobs/{number:05d}.json", entry)
+    assert [*batches] == [[]]
+    assert not store.is_open()
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line == "halving: rung 1 of 2: no setting continues, because each has a failed run; the sweep ends"
 
 
 @pytest.mark.parametrize(("metric", "best", "score"), [("accuracy", 0.6, 0.6), ("loss", 0.4, -0.4)])
