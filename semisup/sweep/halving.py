@@ -84,8 +84,9 @@ def halving_batches(store: JobStore, rungs: list[float], eta: float) -> Iterator
             store.close_plan()
             return
         active = {words: jobs for words, jobs in settings.items() if jobs[0] in rung["jobs"]}
+        copies = group_by_runs(active, {number: entry or {} for number, entry in entries.items()})
         scores = {
-            words: setting_score([entries[job] or {} for job in jobs], rung["share"]) for words, jobs in active.items()
+            words: setting_score([entries[job] or {} for job in active[words]], rung["share"]) for words in copies
         }
         best = best_settings({words: result.score for words, result in scores.items()}, eta)
         number = rung["number"] + 1
@@ -98,10 +99,34 @@ def halving_batches(store: JobStore, rungs: list[float], eta: float) -> Iterator
             {
                 "number": number,
                 "share": rungs[number] if best and number < len(rungs) else None,  # None without jobs closes the plan
-                "jobs": [job for words, jobs in active.items() if words in best for job in jobs],
+                "jobs": [job for words in scores if words in best for copy in copies[words] for job in active[copy]],
                 "decisions": [*rung["decisions"], decision],
             }
         )
+
+
+def group_by_runs(
+    settings: dict[tuple[str, ...], list[int]], entries: dict[int, Entry]
+) -> dict[tuple[str, ...], list[tuple[str, ...]]]:
+    """Group the settings whose jobs have the same runs, so that each run is compared only once.
+
+    An example is `threshold.tau=0.7,0.9` with `method.lambda_unlabeled=0`, which does not use the threshold.
+
+    Args:
+        settings: setting -> numbers of its jobs.
+        entries: number of a job -> its recorded state.
+
+    Returns:
+        The first setting of each group -> all settings of the group.
+    """
+    first: dict[frozenset[str], tuple[str, ...]] = {}
+    groups: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
+    for setting, jobs in settings.items():
+        folders = [entries.get(job, {}).get("folder") for job in jobs]
+        complete = all(folder is not None for folder in folders)  # a refused job has no run directory
+        representative = first.setdefault(frozenset(map(str, folders)), setting) if complete else setting
+        groups.setdefault(representative, []).append(setting)
+    return groups
 
 
 def setting_score(entries: list[Entry], share: float) -> SettingScore:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from semisup.config.typed_words import to_overrides
 from semisup.errors import SettingError
@@ -109,6 +110,28 @@ def test_settings_are_compared_by_all_their_seeds_and_failures_do_not_continue()
     scores = {("a",): 0.5, ("b",): None, ("c",): 0.7, ("d",): 0.7, ("e",): 0.1}
     assert best_settings(scores, 3) == [("c",), ("d",)], "of 5, rounded up; of equal ones the first"
     assert best_settings({("a",): None, ("b",): 0.1, ("c",): None}, 1.1) == [("b",)]
+
+
+def stopped(folder: Path, accuracy: float) -> dict[str, Any]:
+    """Write the files of a run that was stopped at step 24, and return its entry."""
+    folder.mkdir(exist_ok=True)
+    train = {"steps": 100, "epochs": None, "select_by": "accuracy"}
+    (folder / "config.yaml").write_text(yaml.safe_dump({"train": train}))
+    (folder / "metrics.jsonl").write_text(json.dumps({"step": 24, "epoch": 1, "val/accuracy": accuracy}) + "\n")
+    return {"status": "stopped", "folder": str(folder), "companions": []}
+
+
+def test_settings_with_the_same_runs_count_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = JobStore(tmp_path / "sweep")
+    weights = (("0", "0.7"), ("0", "0.8"), ("0", "0.9"), ("1", "0.7"), ("1", "0.8"), ("1", "0.9"))
+    store.begin([[f"weight={weight}", f"tau={tau}"] for weight, tau in weights], "x", is_open=True)
+    batches = halving_batches(store, [0.2], 2)
+    assert next(batches) == [*range(6)]
+    runs = [stopped(tmp_path / name, accuracy) for name, accuracy in zip("abcd", (0.9, 0.8, 0.7, 0.6), strict=True)]
+    for number, run in enumerate((0, 0, 0, 1, 2, 3)):
+        store._write(f"jobs/{number:05d}.json", runs[run])
+    assert next(batches) == [0, 1, 2, 3], "the copies continue together, and do not take the place of another setting"
+    assert "2 of 4 settings continue, the best is weight=0 tau=0.7" in capsys.readouterr().out
 
 
 def test_halving_ends_at_the_first_rung_if_all_settings_fail(
