@@ -2,7 +2,7 @@
 
 A rung is a share of the training, such as 0.2. When all jobs have been trained up to the rung, the settings are
 compared by their validation metric. The best ones are trained up to the next rung; the others are stopped. Jobs that
-differ only in seed and fold have the same setting, and are stopped or continued together.
+differ only in seed, fold and split seed have the same setting, and are stopped or continued together.
 """
 
 import math
@@ -48,7 +48,7 @@ def group_by_setting(plan: Sequence[Sequence[str]]) -> dict[tuple[str, ...], lis
         plan: overrides (KEY=VALUE) of each job.
 
     Returns:
-        The setting (overrides without those of seed and fold, and without those that all jobs share) -> numbers of its
+        The setting (overrides without those of `REPETITIONS`, and without those that all jobs share) -> numbers of its
         jobs.
     """
     common = set.intersection(*map(set, plan)) if plan else set()

@@ -9,8 +9,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from semisup.errors import SettingError
 from semisup.sweep.halving import group_by_setting
+from semisup.sweep.job_order import REPETITIONS
 from semisup.sweep.search import parse_space
-from semisup.text import counted
+from semisup.text import counted, listed
 
 if TYPE_CHECKING:
     from semisup.sweep.preflight import ComposedCommand
@@ -70,11 +71,30 @@ def _halving_settings(
     if len(command.choices.get("train.select_by", [])) > 1:
         allowed = "halving compares runs by this metric, so that it needs one value"
         raise SettingError("train.select_by", "several values", allowed)
+    _require_same_data(plan)
     if len(group_by_setting(plan)) < 2:
-        allowed = "needs at least two settings to compare, and seed and dataset.fold only repeat a setting"
+        allowed = f"needs at least two settings to compare, and {listed(REPETITIONS, 'and')} only repeat a setting"
         raise SettingError("hydra/sweeper", HALVING, allowed)
     _require_separate_evaluations(command.config, shares)
     return {"rungs": shares, "eta": eta}
+
+
+def _require_same_data(plan: Sequence[Sequence[str]]) -> None:
+    """Raise SettingError if the jobs of a grid differ in their data by more than the fold and the seed of the split.
+
+    Args:
+        plan: the overrides of each job, also those from the lines of `sweep.rows`.
+    """
+    common = set.intersection(*map(set, plan)) if plan else set()
+    swept = dict.fromkeys(word for job in plan for word in job if word not in common)
+    for word in swept:
+        key = word.partition("=")[0].lstrip("+")
+        if key.partition(".")[0].partition("@")[0] != "dataset" or key in REPETITIONS:
+            continue
+        values = [value for each in swept for name, _, value in [each.partition("=")] if name.lstrip("+") == key]
+        allowed = "halving compares settings on the same data, so that of the data only dataset.fold and "
+        allowed += f"dataset.split_seed can have several values; type one value, as {key}={values[0]}, or leave out "
+        raise SettingError(key, ",".join(values), f"{allowed}hydra/sweeper=halving")
 
 
 def _require_separate_evaluations(config: DictConfig, shares: list[float]) -> None:

@@ -107,6 +107,8 @@ def test_killed_halving_continues_to_the_same_record(halved: Path, tmp_path: Pat
 def test_settings_are_compared_by_all_their_seeds_and_failures_do_not_continue() -> None:
     plan = [["name=x", f"lr={rate}", f"seed={seed}"] for seed in (0, 1) for rate in (1, 2)]
     assert group_by_setting(plan) == {("lr=1",): [0, 2], ("lr=2",): [1, 3]}
+    plan = [[f"lr={rate}", f"dataset.split_seed={seed}", "dataset.fold=0"] for seed in (0, 1) for rate in (1, 2)]
+    assert group_by_setting(plan) == {("lr=1",): [0, 2], ("lr=2",): [1, 3]}
     scores = {("a",): 0.5, ("b",): None, ("c",): 0.7, ("d",): 0.7, ("e",): 0.1}
     assert best_settings(scores, 3) == [("c",), ("d",)], "of 5, rounded up; of equal ones the first"
     assert best_settings({("a",): None, ("b",): 0.1, ("c",): None}, 1.1) == [("b",)]
@@ -173,12 +175,22 @@ def test_rung_is_the_first_evaluation_after_its_share(metric: str, best: float, 
         (("hydra.sweeper.rungs=[0.2,0.3]",), "the rung 0.2 and the rung 0.3 have the same evaluation, after 8 steps"),
         (("hydra.sweeper.rungs=[0.9]",), "the rung 0.9 and the end have the same evaluation, after 24 steps"),
         (("optimizer.lr=0.1",), "needs at least two settings"),
+        (("optimizer.lr=0.1", "dataset.split_seed=0,1"), "and dataset.split_seed only repeat a setting"),
+        (
+            ("dataset.labels_per_class=4,8",),
+            "dataset.labels_per_class=4,8: halving compares settings on the same data, .* only dataset.fold and "
+            "dataset.split_seed .*; type one value, as dataset.labels_per_class=4, or leave out hydra/sweeper=halving",
+        ),
+        (("sweep.rows={rows}",), "dataset.labels_per_class=8: halving compares settings on the same data"),
         (("train.select_by=accuracy,loss",), "needs one value"),
         (("threshold.tau=interval(0,1)",), "is a range: add hydra/sweeper=search"),
         (("threshold.tau=zip(0.7,0.9,0.8)", "seed=zip(0,1)"), "same number of values"),
     ],
 )
-def test_wrong_settings_of_halving_are_refused(words: tuple[str, ...], message: str) -> None:
+def test_wrong_settings_of_halving_are_refused(words: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("threshold.tau,dataset.labels_per_class\n0.7,\n0.9,8\n")
+    words = tuple(word.replace("{rows}", str(rows)) for word in words)
     last = {word.partition("=")[0]: word for word in (*TINY, *GRID, *HALVING, *words)}
     typed = to_overrides([*last.values()], sweep=True)
     with pytest.raises(SettingError, match=message):
