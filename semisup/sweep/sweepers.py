@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from semisup.errors import SettingError
 from semisup.sweep.halving import group_by_setting
 from semisup.sweep.job_order import REPETITIONS
-from semisup.sweep.search import parse_space
+from semisup.sweep.search import build_distributions, parse_space
 from semisup.text import counted, listed
 
 if TYPE_CHECKING:
@@ -134,11 +134,13 @@ def _search_settings(command: "ComposedCommand", node: dict[Any, Any], words: li
         raise SettingError("hydra.sweeper.sampler.seed", seed, "must be an integer in [0, 2^32)")
     swept = [f"{key}={value}" for key, value in (node.get("params") or {}).items()]
     own = [*swept, *(word for word in words if not word.lstrip("+~").startswith(("hydra.", "hydra/")))]
-    if not parse_space(own).swept:
+    space = parse_space(own)
+    if not space.swept:
         allowed = "has nothing to search; give a setting several values, as 'threshold.tau=interval(0.6,0.99)'"
         raise SettingError("hydra/sweeper", SEARCH, allowed)
     if find_spec("optuna") is None:
         raise SettingError("hydra/sweeper", SEARCH, "needs Optuna; type pip install 'semisup[optuna]'")
+    build_distributions(space)  # raises an error for an invalid range before the worker starts
     return {key: node[key] for key in ("n_trials", "n_jobs")} | {"seed": seed, "words": own}
 
 
