@@ -138,6 +138,14 @@ def _search_settings(command: "ComposedCommand", node: dict[Any, Any], words: li
     if not space.swept:
         allowed = "has nothing to search; give a setting several values, as 'threshold.tau=interval(0.6,0.99)'"
         raise SettingError("hydra/sweeper", SEARCH, allowed)
+    for key, override in space.swept.items():
+        if (bare := key.lstrip("+")) in REPETITIONS:
+            typed = str(override.input_line).partition("=")[2]
+            noun = "fold" if bare == "dataset.fold" else "seed"
+            allowed = (
+                f"a search compares single runs; search one {noun}, then repeat the best settings with {bare}=0,1,2"
+            )
+            raise SettingError(bare, typed, allowed)
     if find_spec("optuna") is None:
         raise SettingError("hydra/sweeper", SEARCH, "needs Optuna; type pip install 'semisup[optuna]'")
     build_distributions(space)  # raises an error for an invalid range before the worker starts
