@@ -2,7 +2,7 @@
 
 A rung is a share of the training, such as 0.2. When all jobs have been trained up to the rung, the settings are
 compared by their validation metric. The best ones are trained up to the next rung; the others are stopped. Jobs that
-differ only in seed and fold have the same setting, and are stopped or continued together.
+differ only in seed, fold and split seed have the same setting, and are stopped or continued together.
 """
 
 import math
@@ -48,7 +48,7 @@ def group_by_setting(plan: Sequence[Sequence[str]]) -> dict[tuple[str, ...], lis
         plan: overrides (KEY=VALUE) of each job.
 
     Returns:
-        The setting (overrides without those of seed and fold, and without those that all jobs share) -> numbers of its
+        The setting (overrides without those of `REPETITIONS`, and without those that all jobs share) -> numbers of its
         jobs.
     """
     common = set.intersection(*map(set, plan)) if plan else set()
@@ -63,7 +63,8 @@ def group_by_setting(plan: Sequence[Sequence[str]]) -> dict[tuple[str, ...], lis
 def halving_batches(store: JobStore, rungs: list[float], eta: float) -> Iterator[list[int]]:
     """Yield the numbers of the jobs to run next: one list for each rung, and one for the rest of the training.
 
-    The iteration ends early if a job was not trained up to the present rung, because the sweep was stopped.
+    The iteration ends early if a job was not trained up to the present rung, because the sweep was stopped, or if no
+    setting continues, because each has a failed run.
 
     Args:
         store: record of the jobs of the sweep.
@@ -83,8 +84,9 @@ def halving_batches(store: JobStore, rungs: list[float], eta: float) -> Iterator
             store.close_plan()
             return
         active = {words: jobs for words, jobs in settings.items() if jobs[0] in rung["jobs"]}
+        copies = group_by_runs(active, {number: entry or {} for number, entry in entries.items()})
         scores = {
-            words: setting_score([entries[job] or {} for job in jobs], rung["share"]) for words, jobs in active.items()
+            words: setting_score([entries[job] or {} for job in active[words]], rung["share"]) for words in copies
         }
         best = best_settings({words: result.score for words, result in scores.items()}, eta)
         number = rung["number"] + 1
@@ -96,11 +98,35 @@ def halving_batches(store: JobStore, rungs: list[float], eta: float) -> Iterator
         store.begin_rung(
             {
                 "number": number,
-                "share": rungs[number] if number < len(rungs) else None,
-                "jobs": [job for words, jobs in active.items() if words in best for job in jobs],
+                "share": rungs[number] if best and number < len(rungs) else None,  # None without jobs closes the plan
+                "jobs": [job for words in scores if words in best for copy in copies[words] for job in active[copy]],
                 "decisions": [*rung["decisions"], decision],
             }
         )
+
+
+def group_by_runs(
+    settings: dict[tuple[str, ...], list[int]], entries: dict[int, Entry]
+) -> dict[tuple[str, ...], list[tuple[str, ...]]]:
+    """Group the settings whose jobs have the same runs, so that each run is compared only once.
+
+    An example is `threshold.tau=0.7,0.9` with `method.lambda_unlabeled=0`, which does not use the threshold.
+
+    Args:
+        settings: setting -> numbers of its jobs.
+        entries: number of a job -> its recorded state.
+
+    Returns:
+        The first setting of each group -> all settings of the group.
+    """
+    first: dict[frozenset[str], tuple[str, ...]] = {}
+    groups: dict[tuple[str, ...], list[tuple[str, ...]]] = {}
+    for setting, jobs in settings.items():
+        folders = [entries.get(job, {}).get("folder") for job in jobs]
+        complete = all(folder is not None for folder in folders)  # a refused job has no run directory
+        representative = first.setdefault(frozenset(map(str, folders)), setting) if complete else setting
+        groups.setdefault(representative, []).append(setting)
+    return groups
 
 
 def setting_score(entries: list[Entry], share: float) -> SettingScore:
@@ -168,9 +194,11 @@ def _line(number: int, rungs: int, decision: list[dict[str, Any]]) -> str:
         decision: `overrides`, `score`, `step` and `continues` of each setting.
     """
     kept = [each for each in decision if each["continues"]]
+    if not kept:
+        return f"halving: rung {number} of {rungs}: no setting continues, because each has a failed run; the sweep ends"
     step = max(each["step"] for each in decision)
     words = f"halving: rung {number} of {rungs}, step {step}: {len(kept)} of {counted(len(decision), 'setting')}"
-    return f"{words} continue" + (f", the best is {' '.join(_top(kept)['overrides'])}" if kept else "")
+    return f"{words} continue, the best is {' '.join(_top(kept)['overrides'])}"
 
 
 def _top(decision: list[dict[str, Any]]) -> dict[str, Any]:

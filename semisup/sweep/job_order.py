@@ -9,8 +9,8 @@ from omegaconf import DictConfig
 
 from semisup.config.paired_values import is_paired
 
-REPETITIONS = ("seed", "dataset.fold")
-"""Keys whose values only repeat a setting."""
+REPETITIONS = ("seed", "dataset.fold", "dataset.split_seed")
+"""Keys whose values only repeat a setting: with other labels, another order of the images, or another split."""
 
 WITHOUT_PARAMS = "hydra.sweeper.params=null"
 """Override that prevents Hydra's sweeper from adding the parameters of an experiment a second time."""

@@ -20,7 +20,7 @@ from semisup.runtime.process_signals import KILLED
 from semisup.runtime.torchrun_env import is_rank_zero, world_size
 from semisup.runtime.warning_lines import printed_warnings
 from semisup.sweep.cost import announcement
-from semisup.sweep.job_order import REPETITIONS, ordered_words
+from semisup.sweep.job_order import ordered_words
 from semisup.sweep.job_store import FAIL_FAST, JobStore
 from semisup.sweep.labels_only import labels_only_words, print_note
 from semisup.sweep.preflight import (
@@ -130,7 +130,9 @@ def _time_limit(command: ComposedCommand) -> float | None:
 
 
 def _announcement(command: ComposedCommand, plan: list[list[str]] | None) -> str:
-    seeds, folds = ({word for job in plan or [] for word in job if word.startswith(f"{key}=")} for key in REPETITIONS)
+    jobs = [{key: value for key, _, value in (word.partition("=") for word in job)} for job in plan or []]
+    seeds = {(job.get("seed"), job.get("dataset.split_seed")) for job in jobs}
+    folds = {job["dataset.fold"] for job in jobs if "dataset.fold" in job}
     references = bool(command.config.sweep.control and not command.config.train.refit)
     return announcement(
         expected_jobs(command, plan),

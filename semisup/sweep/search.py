@@ -4,6 +4,8 @@ No database is used. If the same command is started again, the sampler proposes 
 and finished runs are reused.
 """
 
+import math
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +13,7 @@ from typing import Any, NamedTuple
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
+from semisup.errors import SettingError, first_line
 from semisup.record import write_json
 from semisup.record.reader import read_json
 from semisup.record.status import RunStatus
@@ -62,7 +65,7 @@ def search_batches(store: JobStore, n_trials: int, n_jobs: int, seed: int, words
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = parse_space(words)
-    distributions = {key: _distribution(override) for key, override in space.swept.items()}
+    distributions = build_distributions(space)
     study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
     for first in range(0, n_trials, n_jobs):
         trials = [study.ask(distributions) for _ in range(first, min(first + n_jobs, n_trials))]
@@ -79,6 +82,28 @@ def search_batches(store: JobStore, n_trials: int, n_jobs: int, seed: int, words
     store.close_plan()
 
 
+def build_distributions(space: Space) -> dict[str, Any]:
+    """Convert the settings to search to distributions of Optuna.
+
+    Raises:
+        SettingError: a range is empty or not finite, or a logarithmic range does not begin above 0.
+    """
+    distributions = {}
+    for key, override in space.swept.items():
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # about values that are rounded to a multiple of the step
+                distributions[key] = _distribution(override)
+        except (ValueError, OverflowError) as error:
+            typed = str(override.input_line).partition("=")[2]
+            allowed = (
+                "is not a valid range; type the lower end first, both ends finite, as interval(0.6,0.99), and for "
+            )
+            allowed += f"a logarithmic range a lower end above 0, as tag(log,interval(0.001,0.1)) ({first_line(error)})"
+            raise SettingError(key.lstrip("+"), typed, allowed) from None
+    return distributions
+
+
 def _distribution(override: Override) -> Any:
     """Convert an override with several values, or a range, to a distribution of Optuna."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
@@ -86,6 +111,8 @@ def _distribution(override: Override) -> Any:
     value = override.value()
     if isinstance(value, IntervalSweep):
         low, high, log = value.start or 0, value.end or 0, "log" in value.tags
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise ValueError("an end is not finite")
         if isinstance(low, int) and isinstance(high, int):
             return IntDistribution(low, high, log=log)
         return FloatDistribution(low, high, log=log)

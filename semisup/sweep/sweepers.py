@@ -9,8 +9,9 @@ from omegaconf import DictConfig, OmegaConf
 
 from semisup.errors import SettingError
 from semisup.sweep.halving import group_by_setting
-from semisup.sweep.search import parse_space
-from semisup.text import counted
+from semisup.sweep.job_order import REPETITIONS
+from semisup.sweep.search import build_distributions, parse_space
+from semisup.text import counted, listed
 
 if TYPE_CHECKING:
     from semisup.sweep.preflight import ComposedCommand
@@ -70,11 +71,30 @@ def _halving_settings(
     if len(command.choices.get("train.select_by", [])) > 1:
         allowed = "halving compares runs by this metric, so that it needs one value"
         raise SettingError("train.select_by", "several values", allowed)
+    _require_same_data(plan)
     if len(group_by_setting(plan)) < 2:
-        allowed = "needs at least two settings to compare, and seed and dataset.fold only repeat a setting"
+        allowed = f"needs at least two settings to compare, and {listed(REPETITIONS, 'and')} only repeat a setting"
         raise SettingError("hydra/sweeper", HALVING, allowed)
     _require_separate_evaluations(command.config, shares)
     return {"rungs": shares, "eta": eta}
+
+
+def _require_same_data(plan: Sequence[Sequence[str]]) -> None:
+    """Raise SettingError if the jobs of a grid differ in their data by more than the fold and the seed of the split.
+
+    Args:
+        plan: the overrides of each job, also those from the lines of `sweep.rows`.
+    """
+    common = set.intersection(*map(set, plan)) if plan else set()
+    swept = dict.fromkeys(word for job in plan for word in job if word not in common)
+    for word in swept:
+        key = word.partition("=")[0].lstrip("+")
+        if key.partition(".")[0].partition("@")[0] != "dataset" or key in REPETITIONS:
+            continue
+        values = [value for each in swept for name, _, value in [each.partition("=")] if name.lstrip("+") == key]
+        allowed = "halving compares settings on the same data, so that of the data only dataset.fold and "
+        allowed += f"dataset.split_seed can have several values; type one value, as {key}={values[0]}, or leave out "
+        raise SettingError(key, ",".join(values), f"{allowed}hydra/sweeper=halving")
 
 
 def _require_separate_evaluations(config: DictConfig, shares: list[float]) -> None:
@@ -114,11 +134,21 @@ def _search_settings(command: "ComposedCommand", node: dict[Any, Any], words: li
         raise SettingError("hydra.sweeper.sampler.seed", seed, "must be an integer in [0, 2^32)")
     swept = [f"{key}={value}" for key, value in (node.get("params") or {}).items()]
     own = [*swept, *(word for word in words if not word.lstrip("+~").startswith(("hydra.", "hydra/")))]
-    if not parse_space(own).swept:
+    space = parse_space(own)
+    if not space.swept:
         allowed = "has nothing to search; give a setting several values, as 'threshold.tau=interval(0.6,0.99)'"
         raise SettingError("hydra/sweeper", SEARCH, allowed)
+    for key, override in space.swept.items():
+        if (bare := key.lstrip("+")) in REPETITIONS:
+            typed = str(override.input_line).partition("=")[2]
+            noun = "fold" if bare == "dataset.fold" else "seed"
+            allowed = (
+                f"a search compares single runs; search one {noun}, then repeat the best settings with {bare}=0,1,2"
+            )
+            raise SettingError(bare, typed, allowed)
     if find_spec("optuna") is None:
         raise SettingError("hydra/sweeper", SEARCH, "needs Optuna; type pip install 'semisup[optuna]'")
+    build_distributions(space)  # raises an error for an invalid range before the worker starts
     return {key: node[key] for key in ("n_trials", "n_jobs")} | {"seed": seed, "words": own}
 
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from semisup.config.typed_words import to_overrides
 from semisup.errors import SettingError
 from semisup.record.rung import RungScore
-from semisup.sweep.halving import best_settings, group_by_setting
+from semisup.sweep.halving import best_settings, group_by_setting, halving_batches
+from semisup.sweep.job_store import JobStore
 from semisup.sweep.preflight import compose_command, job_overrides
 from semisup.sweep.sweepers import sweeper_settings
 from tests import preloaded
@@ -105,9 +107,49 @@ def test_killed_halving_continues_to_the_same_record(halved: Path, tmp_path: Pat
 def test_settings_are_compared_by_all_their_seeds_and_failures_do_not_continue() -> None:
     plan = [["name=x", f"lr={rate}", f"seed={seed}"] for seed in (0, 1) for rate in (1, 2)]
     assert group_by_setting(plan) == {("lr=1",): [0, 2], ("lr=2",): [1, 3]}
+    plan = [[f"lr={rate}", f"dataset.split_seed={seed}", "dataset.fold=0"] for seed in (0, 1) for rate in (1, 2)]
+    assert group_by_setting(plan) == {("lr=1",): [0, 2], ("lr=2",): [1, 3]}
     scores = {("a",): 0.5, ("b",): None, ("c",): 0.7, ("d",): 0.7, ("e",): 0.1}
     assert best_settings(scores, 3) == [("c",), ("d",)], "of 5, rounded up; of equal ones the first"
     assert best_settings({("a",): None, ("b",): 0.1, ("c",): None}, 1.1) == [("b",)]
+
+
+def stopped(folder: Path, accuracy: float) -> dict[str, Any]:
+    """Write the files of a run that was stopped at step 24, and return its entry."""
+    folder.mkdir(exist_ok=True)
+    train = {"steps": 100, "epochs": None, "select_by": "accuracy"}
+    (folder / "config.yaml").write_text(yaml.safe_dump({"train": train}))
+    (folder / "metrics.jsonl").write_text(json.dumps({"step": 24, "epoch": 1, "val/accuracy": accuracy}) + "\n")
+    return {"status": "stopped", "folder": str(folder), "companions": []}
+
+
+def test_settings_with_the_same_runs_count_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = JobStore(tmp_path / "sweep")
+    weights = (("0", "0.7"), ("0", "0.8"), ("0", "0.9"), ("1", "0.7"), ("1", "0.8"), ("1", "0.9"))
+    store.begin([[f"weight={weight}", f"tau={tau}"] for weight, tau in weights], "x", is_open=True)
+    batches = halving_batches(store, [0.2], 2)
+    assert next(batches) == [*range(6)]
+    runs = [stopped(tmp_path / name, accuracy) for name, accuracy in zip("abcd", (0.9, 0.8, 0.7, 0.6), strict=True)]
+    for number, run in enumerate((0, 0, 0, 1, 2, 3)):
+        store._write(f"jobs/{number:05d}.json", runs[run])
+    assert next(batches) == [0, 1, 2, 3], "the copies continue together, and do not take the place of another setting"
+    assert "2 of 4 settings continue, the best is weight=0 tau=0.7" in capsys.readouterr().out
+
+
+def test_halving_ends_at_the_first_rung_if_all_settings_fail(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = JobStore(tmp_path / "sweep")
+    store.begin([["optimizer.lr=1e20"], ["optimizer.lr=1e21"]], "x", is_open=True)
+    batches = halving_batches(store, [0.2, 0.5], 2)
+    assert next(batches) == [0, 1]
+    for number in (0, 1):
+        entry = {"status": "diverged", "folder": str(tmp_path / f"{number}"), "companions": []}
+        store._write(f"jobs/{number:05d}.json", entry)
+    assert [*batches] == [[]]
+    assert not store.is_open()
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line == "halving: rung 1 of 2: no setting continues, because each has a failed run; the sweep ends"
 
 
 @pytest.mark.parametrize(("metric", "best", "score"), [("accuracy", 0.6, 0.6), ("loss", 0.4, -0.4)])
@@ -133,12 +175,22 @@ def test_rung_is_the_first_evaluation_after_its_share(metric: str, best: float, 
         (("hydra.sweeper.rungs=[0.2,0.3]",), "the rung 0.2 and the rung 0.3 have the same evaluation, after 8 steps"),
         (("hydra.sweeper.rungs=[0.9]",), "the rung 0.9 and the end have the same evaluation, after 24 steps"),
         (("optimizer.lr=0.1",), "needs at least two settings"),
+        (("optimizer.lr=0.1", "dataset.split_seed=0,1"), "and dataset.split_seed only repeat a setting"),
+        (
+            ("dataset.labels_per_class=4,8",),
+            "dataset.labels_per_class=4,8: halving compares settings on the same data, .* only dataset.fold and "
+            "dataset.split_seed .*; type one value, as dataset.labels_per_class=4, or leave out hydra/sweeper=halving",
+        ),
+        (("sweep.rows={rows}",), "dataset.labels_per_class=8: halving compares settings on the same data"),
         (("train.select_by=accuracy,loss",), "needs one value"),
         (("threshold.tau=interval(0,1)",), "is a range: add hydra/sweeper=search"),
         (("threshold.tau=zip(0.7,0.9,0.8)", "seed=zip(0,1)"), "same number of values"),
     ],
 )
-def test_wrong_settings_of_halving_are_refused(words: tuple[str, ...], message: str) -> None:
+def test_wrong_settings_of_halving_are_refused(words: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    rows = tmp_path / "rows.csv"
+    rows.write_text("threshold.tau,dataset.labels_per_class\n0.7,\n0.9,8\n")
+    words = tuple(word.replace("{rows}", str(rows)) for word in words)
     last = {word.partition("=")[0]: word for word in (*TINY, *GRID, *HALVING, *words)}
     typed = to_overrides([*last.values()], sweep=True)
     with pytest.raises(SettingError, match=message):

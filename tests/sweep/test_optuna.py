@@ -119,6 +119,14 @@ def finished(folder: Path, accuracy: float) -> dict[str, Any]:
         (("hydra.sweeper.n_jobs=x",), "hydra.sweeper.n_jobs=x: must be an integer of at least 1"),
         (("hydra.sweeper.sampler.seed=-1",), "hydra.sweeper.sampler.seed=-1"),
         (("threshold.tau=0.7", "optimizer.lr=0.1"), "has nothing to search"),
+        (("threshold.tau=interval(0.99,0.6)",), r"threshold.tau=interval\(0.99,0.6\): is not a valid range"),
+        (("threshold.tau=tag(log,interval(0,1))",), r"threshold.tau=tag\(log,interval\(0,1\)\): is not a valid range"),
+        (("threshold.tau=interval(0,inf)",), r"threshold.tau=interval\(0,inf\): .*an end is not finite"),
+        (("seed=0,1",), "seed=0,1: .* search one seed, then repeat the best settings with seed=0,1,2"),
+        (
+            ("dataset.fold=0,1",),
+            "dataset.fold=0,1: .* search one fold, then repeat the best settings with dataset.fold=0,1,2",
+        ),
         (("no optuna",), "needs Optuna; type pip install 'semisup.optuna.'"),
     ],
 )
