@@ -89,7 +89,7 @@ def check_out_of_class(case: Case) -> OutOfClass | NoFinding:
         if runs:
             values = [each for _, each in runs]
             share, lowest, mean = estimate_share(values)
-            margin = min(MARGIN, (1 - mean.validation) / mean.validation) if score == "reject" else MARGIN
+            margin = (1 - mean.validation) / mean.validation if score == "reject" else MARGIN
             if lowest <= margin:
                 return NoFinding(NAME)
             return OutOfClass(share, lowest, score, mean, runs[0][0], len(runs))
