@@ -222,9 +222,14 @@ def test_small_validation_set_states_how_many_images_are_needed(tmp_path: Path) 
 
 
 def test_equal_settings_need_no_number_of_images(tmp_path: Path) -> None:
-    finding = check_validation_size(two_cells(tmp_path / "mine", better=0, worse=0, images=100))
+    finding = check_validation_size(two_cells(tmp_path / "mine", better=5, worse=5, images=100))
     assert isinstance(finding, ValidationSize)
     assert finding.needed is None
+
+
+def test_settings_with_the_same_results_are_no_matter_of_the_validation_set(tmp_path: Path) -> None:
+    case = two_cells(tmp_path / "mine", better=0, worse=0, images=100)
+    assert check_validation_size(case) == NoFinding("size of the validation set")
 
 
 def test_distinguished_settings_and_a_single_one_have_no_finding(tmp_path: Path) -> None:
