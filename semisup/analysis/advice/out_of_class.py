@@ -39,7 +39,7 @@ from semisup.record.curves import POOL, VALIDATION
 NAME = "images of no class in the unlabeled set"
 Z = 1.96
 MARGIN = 0.15
-"""Smallest lower limit for a finding by confidences. Other proportions of the classes cause less (docs/advice.md)."""
+"""Smallest lower limit for a finding by confidences. It allows for other proportions of the unlabeled classes."""
 
 ENOUGH_ACCURACY = 0.8
 """Confidences of a model are used from this part of the run's best validation accuracy on."""
