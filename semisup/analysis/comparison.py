@@ -24,7 +24,7 @@ from semisup.analysis.gains import BASELINE, CONTROL, KINDS, LABELS_ONLY, Gain, 
 from semisup.analysis.runs import NO_ACCURACY, Run, as_number
 from semisup.analysis.selection_stability import SelectionStability, selection_stability
 from semisup.analysis.stored_predictions import StoredPredictions
-from semisup.config.run_id import dataset_keys
+from semisup.config.run_id import dataset_keys, omitted_options
 from semisup.core.probe_grids import NAMES
 from semisup.dataset import KeyRole
 from semisup.text import escape
@@ -379,13 +379,21 @@ def format_settings(settings: FlatSettings) -> str:
 def _flats(runs: list[Run]) -> dict[str, FlatSettings]:
     """Convert the settings of each run to dotted key -> value, without seed and fold.
 
+    Options that are left out of the run id because they have no effect are included if another run has another option
+    of the group, such as `reject.name=none` beside `reject.name=energy`.
+
     The seed of the data split is left out, too, if it equals the seed of the run in all runs with the same other
     settings.
 
     Returns:
         Run folder -> settings.
     """
-    flats = {str(run.folder): flatten(run.identity) for run in runs}
+    groups = {group for run in runs for group in run.identity}
+    flats = {
+        str(run.folder): flatten(run.identity)
+        | {f"{group}.name": name for group, name in omitted_options(run.identity).items() if group in groups}
+        for run in runs
+    }
     alike = defaultdict(list)
     for run in runs:
         flat = flats[str(run.folder)]

@@ -160,10 +160,15 @@ def _train_again(row: "Row", changes: dict[str, str]) -> str:
     values = own | changes | {"seed": seeds} | ({"dataset.fold": folds} if folds else {})
     kept = [word for word in words if _key(word) not in values]
     command = [*kept, *(f"{key}={value}" for key, value in values.items())]
-    if "threshold" in changes:  # whose settings, except for tau, are those of another policy
-        command = [word for word in command if not _key(word).startswith("threshold.") or _key(word) == "threshold.tau"]
+    command = [word for word in command if not _belongs_to_other_option(_key(word), changes)]
     many = ["-m"] if "," in seeds or "," in folds else []
     return printable(shlex.join([*TRAIN, *many, *command]), COMMAND_LENGTH)
+
+
+def _belongs_to_other_option(key: str, changes: dict[str, str]) -> bool:
+    """Return whether a key is a setting of a group whose option is changed; every threshold policy has `tau`."""
+    group, _, inner = key.partition(".")
+    return bool(inner) and group in changes and key not in changes and key != "threshold.tau"
 
 
 def _override(key: str, value: object) -> tuple[str, str]:

@@ -25,6 +25,9 @@ IGNORED_ENCODER_KEYS = ("cache",)
 OPTIONS_WITHOUT_EFFECT = {"loss": "cross_entropy", "debias": "none", "reject": "none"}
 """Group that was added in a later version -> the option with which a run is the same as without the group."""
 
+IGNORED_BY_LABELS = frozenset(("debias", "reject"))
+"""Groups of OPTIONS_WITHOUT_EFFECT that have no effect in a run without unlabeled images."""
+
 IGNORED_BY_PROBES = (
     *("model", "augment", "weak", "optimizer", "schedule", "threshold", "reject", "loss", "debias"),
     *("method", "labeler"),
@@ -84,6 +87,22 @@ def result_config(config: ConfigDict) -> ConfigDict:
         if (key not in ("threshold", "reject", "labeler") or method.uses_unlabeled)
         and (key != "weak" or method.uses_weak)
     }
+
+
+def omitted_options(counted: ConfigDict) -> dict[str, str]:
+    """Return the options of OPTIONS_WITHOUT_EFFECT that `result_config` left out of a config.
+
+    Args:
+        counted: a result of `result_config`.
+
+    Returns:
+        Group -> option, without the groups that cannot change the results of this run, such as `reject` in a run
+        without unlabeled images.
+    """
+    if "probe" in counted:
+        return {}
+    groups = OPTIONS_WITHOUT_EFFECT if "threshold" in counted else OPTIONS_WITHOUT_EFFECT.keys() - IGNORED_BY_LABELS
+    return {group: OPTIONS_WITHOUT_EFFECT[group] for group in sorted(groups) if group not in counted}
 
 
 def _unused(loss: ConfigDict) -> list[str]:

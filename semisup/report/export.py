@@ -24,7 +24,7 @@ SCHEMA = 1
 LENGTHS = ("steps", "epochs", "labeled_steps", "best/epoch")
 SCORES = ("best/val/accuracy", "best/val/loss", "test/accuracy", "test/loss")
 LABELING = ("pseudo/round", "pseudo/coverage", "pseudo/accuracy")
-OPEN_SET = ("pseudo/rejected", "pseudo/other", "pseudo/reject_auroc")
+OPEN_SET = ("pseudo/rejected", "pseudo/reject_limit", "pseudo/other", "pseudo/reject_auroc")
 """Metrics about unlabeled images of no class; they become columns if a run has them."""
 
 REFERENCES = {"control": CONTROL, "labels_only": LABELS_ONLY, "baseline": BASELINE}

@@ -19,8 +19,10 @@ BLOCKS, LETTERS = "▁▂▃▄▅▆▇█", "_.-:=+*#"
 WIDTH = 48  # letters of a curve
 MAX_ROUNDS = 12
 CURVES = ("val/accuracy", "train/accuracy", "val/loss", "train/loss")
+REJECT_LIMIT = "pseudo/reject_limit"
 OPEN_SET = (
     ("rejected", "pseudo/rejected"),
+    ("limit", REJECT_LIMIT),
     ("other", "pseudo/other"),
     ("AUROC", "pseudo/reject_auroc"),
 )
@@ -153,9 +155,16 @@ def _rounds(rows: list[dict[str, Any]]) -> list[str]:
         shares = [format_percent(as_number(row.get(f"pseudo/{name}"))) for name in ("coverage", "accuracy")]
         places = [_whole(row.get(name)) for name in ("pseudo/round", "epoch", "step")]
         threshold = format_number(as_number(row.get("pseudo/threshold")), digits=3, missing="-")
-        more = "".join(f"{format_percent(as_number(row.get(key))):>10}" for _, key in open_set)
+        more = "".join(f"{_open_set_cell(key, as_number(row.get(key))):>10}" for _, key in open_set)
         lines.append(f"{places[0]:>6}{places[1]:>7}{places[2]:>8}{shares[0]:>10}{shares[1]:>9}{threshold:>11}{more}")
     return lines
+
+
+def _open_set_cell(key: str, value: float | None) -> str:
+    """Format a value of OPEN_SET: the limit is a score with any number of digits, the others are shares."""
+    if key == REJECT_LIMIT:
+        return "-" if value is None else f"{value:.4g}"
+    return format_percent(value)
 
 
 def _whole(value: Any) -> str:

@@ -124,11 +124,17 @@ def test_confidences_of_online_methods_and_of_weak_models_are_not_used(tmp_path:
     assert "self_training" in check_out_of_class(case_of(tmp_path / "weak")).missing
 
 
-@pytest.mark.parametrize(("rejected", "lowest"), [(0.3, 0.2282), (0.05, None), (0.1, None)])
-def test_recorded_scores_are_preferred(tmp_path: Path, rejected: float, lowest: float | None) -> None:
-    """With reject.keep=0.95, 5 % of the validation images are rejected; twice as many are not enough for a finding."""
+@pytest.mark.parametrize(
+    ("keep", "rejected", "lowest"),
+    [(0.95, 0.3, 0.2282), (0.95, 0.05, None), (0.95, 0.1, None), (0.8, 0.45, 0.2594), (0.8, 0.37, None)],
+)
+def test_recorded_scores_are_preferred(tmp_path: Path, keep: float, rejected: float, lowest: float | None) -> None:
+    """The margin is (1 - keep) / keep: 0.0526 with reject.keep=0.95, 0.25 with 0.8.
+
+    With 37 % rejected and reject.keep=0.8, the lower limit is 0.1569.
+    """
     config = plain_of("method=fixmatch", seed=0)
-    config["reject"] = {"name": "energy", "keep": 0.95, "limit": None, "temperature": 1}
+    config["reject"] = {"name": "energy", "keep": keep, "limit": None, "temperature": 1}
     run = make_with_references(tmp_path / "mine", config, test=0.8, control=0.8, baseline=0.5, labelings=LABELINGS)
     with_curves(run, unlabeled=0.2)
     row = {"step": 90, "epoch": 9, "pseudo/round": 2, "pseudo/coverage": 0.5, "pseudo/rejected": rejected}
@@ -139,7 +145,7 @@ def test_recorded_scores_are_preferred(tmp_path: Path, rejected: float, lowest: 
         assert result == NoFinding("images of no class in the unlabeled set")
     else:
         assert isinstance(result, OutOfClass)
-        assert (result.score, result.share) == ("reject", pytest.approx(1 - 0.7 / 0.95))
+        assert (result.score, result.share) == ("reject", pytest.approx(1 - (1 - rejected) / keep))
         assert result.lowest == pytest.approx(lowest, abs=1e-4)
 
 
@@ -216,9 +222,14 @@ def test_small_validation_set_states_how_many_images_are_needed(tmp_path: Path) 
 
 
 def test_equal_settings_need_no_number_of_images(tmp_path: Path) -> None:
-    finding = check_validation_size(two_cells(tmp_path / "mine", better=0, worse=0, images=100))
+    finding = check_validation_size(two_cells(tmp_path / "mine", better=5, worse=5, images=100))
     assert isinstance(finding, ValidationSize)
     assert finding.needed is None
+
+
+def test_settings_with_the_same_results_are_no_matter_of_the_validation_set(tmp_path: Path) -> None:
+    case = two_cells(tmp_path / "mine", better=0, worse=0, images=100)
+    assert check_validation_size(case) == NoFinding("size of the validation set")
 
 
 def test_distinguished_settings_and_a_single_one_have_no_finding(tmp_path: Path) -> None:

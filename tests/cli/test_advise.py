@@ -67,6 +67,17 @@ def test_images_of_no_class_are_to_be_left_out(tmp_path: Path, program: Program)
     assert train_command([*expected.split()[2:], "--cfg", "job"]) == 0
 
 
+def test_settings_of_another_option_of_reject_are_left_out(tmp_path: Path, program: Program) -> None:
+    run = cell(tmp_path / "mine", 0, 3, "reject=knn", "reject.keep=null", "reject.limit=-0.5", "reject.k=5")
+    with_curves(run, unlabeled=0.3)
+    words = "semisup train name=mine reject=knn reject.keep=null reject.limit=-0.5 reject.k=5 train.epochs=9 seed=0"
+    with_command(run, words)
+    _, text = program("advise", "mine")
+    expected = "semisup train name=mine train.epochs=9 reject=energy seed=0"
+    assert line_after(text, "Leave out the images") == expected
+    assert train_command([*expected.split()[2:], "--cfg", "job"]) == 0
+
+
 def test_concentrated_pseudo_labels_get_thresholds_by_class(tmp_path: Path, program: Program) -> None:
     run = cell(tmp_path / "mine", 0, 3)
     with_classes(run, (160, 20, 20), (40, 40, 20), (170, 130, 100))

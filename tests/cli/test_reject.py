@@ -8,8 +8,12 @@ import numpy
 import pytest
 from PIL import Image
 
+from semisup.analysis.comparison import compare_runs
+from semisup.analysis.runs import read_run
 from semisup.dataset.digits import load_digits_csv
+from semisup.report.export import run_lines
 from tests.conftest import Program, Within
+from tests.report.run_maker import make, plain_of
 
 SMALL = (
     *("model.widths=[8,16]", "train.epochs=6", "plots=false", "tracking=none", "method.gate=0", "threshold.tau=0"),
@@ -48,7 +52,7 @@ def test_run_that_rejects_images_has_scores_in_all_its_outputs(program: Program,
     status, output = program("show", str(run))
     assert status == 0, output
     title = next(line for line in output.splitlines() if "threshold" in line and "round" in line)
-    assert title.split()[-3:] == ["rejected", "other", "AUROC"]
+    assert title.split()[-4:] == ["rejected", "limit", "other", "AUROC"]
     page = (run / "report.html").read_text()
     assert "Images that do not seem to belong to a class" in page
     lowest = min(rows, key=lambda row: float(row["score"]))
@@ -66,6 +70,21 @@ def test_run_that_rejects_images_has_scores_in_all_its_outputs(program: Program,
     status, output = program("predict", str(run), str(run), str(images), "--reject")
     assert status == 2
     assert "scores for rejection belong to one model; give one run" in output
+
+
+def test_show_and_comparison_have_the_limit(program: Program, tmp_path: Path) -> None:
+    run = make(tmp_path / "mine", plain_of("method=fixmatch", "reject=energy"), labelings=[(0.5, 0.9)])
+    row = {"step": 90, "epoch": 9, "pseudo/round": 2, "pseudo/rejected": 0.25, "pseudo/reject_limit": -1234.5678}
+    with (run / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(row | {"pseudo/coverage": 0.5}) + "\n")
+    status, output = program("show", str(run))
+    assert status == 0, output
+    first = next(number for number, line in enumerate(output.splitlines()) if line.split()[:1] == ["round"])
+    title, early, last = output.splitlines()[first : first + 3]
+    assert title.split()[-2:] == ["rejected", "limit"]
+    assert (early.split()[-2:], last.split()[-3:]) == (["-", "-"], ["25.0", "%", "-1235"])
+    (line,) = run_lines(compare_runs([read_run(run)]), tmp_path)
+    assert line["pseudo/reject_limit"] == -1234.5678
 
 
 def test_run_that_rejects_no_image_refuses_predict_reject(program: Program, images: Path) -> None:

@@ -386,6 +386,31 @@ def test_policies_are_rows(outputs: Path) -> None:
     printed(outputs / "mine")
 
 
+@pytest.mark.parametrize(
+    ("default", "other"),
+    [
+        ("reject=none", "reject=energy"),
+        ("debias=none", "debias=debiaspl"),
+        ("loss=cross_entropy", "loss=class_weights"),
+    ],
+)
+@text_only
+def test_option_without_effect_is_a_value_of_its_column(outputs: Path, default: str, other: str) -> None:
+    """The run id of the default is what it was before the group existed; the table names the option."""
+    for number, option in enumerate((default, other)):
+        make_with_references(
+            outputs, plain_of("method=fixmatch", option), test=0.8, control=0.7, baseline=0.5, val=0.9 - 0.1 * number
+        )
+    comparison = compared(outputs)
+    group = default.partition("=")[0]
+    assert comparison.columns == [f"{group}.name"]
+    assert [f"{group}={row.settings[f'{group}.name']}" for row in comparison.rows] == [default, other]
+    controls = [each for each in comparison.references if each.kind == "control"]
+    named = {each.settings.get(f"{group}.name") for each in controls}
+    assert named == ({"cross_entropy", "class_weights"} if group == "loss" else {None})
+    assert f"{group}.name" in printed(outputs)
+
+
 # Folders --------------------------------------------------------------------------------------------------------------
 
 

@@ -39,7 +39,7 @@ from semisup.record.curves import POOL, VALIDATION
 NAME = "images of no class in the unlabeled set"
 Z = 1.96
 MARGIN = 0.15
-"""Smallest lower limit for a finding by confidences. Other proportions of the classes cause less (docs/advice.md)."""
+"""Smallest lower limit for a finding by confidences. It allows for other proportions of the unlabeled classes."""
 
 ENOUGH_ACCURACY = 0.8
 """Confidences of a model are used from this part of the run's best validation accuracy on."""
@@ -89,7 +89,7 @@ def check_out_of_class(case: Case) -> OutOfClass | NoFinding:
         if runs:
             values = [each for _, each in runs]
             share, lowest, mean = estimate_share(values)
-            margin = min(MARGIN, (1 - mean.validation) / mean.validation) if score == "reject" else MARGIN
+            margin = (1 - mean.validation) / mean.validation if score == "reject" else MARGIN
             if lowest <= margin:
                 return NoFinding(NAME)
             return OutOfClass(share, lowest, score, mean, runs[0][0], len(runs))

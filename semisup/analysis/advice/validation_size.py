@@ -6,8 +6,9 @@ averaged over the seeds that have this image. For n images that all seeds share
     difference = mean of d          standard error = standard deviation of d / sqrt(n)
 
 If the seeds have different validation images, the difference is the mean over the sets of images, weighted by their
-number of seeds. There is a finding if the difference is smaller than 1.96 standard errors (Z). To detect a difference
-of this size, n * (Z * standard error / difference)^2 images would be needed.
+number of seeds. There is a finding if the difference is smaller than 1.96 standard errors (Z), unless d is 0 for all
+images: more images would not distinguish settings that give the same results. To detect a difference of this size,
+n * (Z * standard error / difference)^2 images would be needed.
 """
 
 import math
@@ -43,6 +44,11 @@ class PairedDifference(NamedTuple):
         """Whether the absolute difference is larger than 1.96 standard errors."""
         return abs(self.difference) > Z * self.standard_error
 
+    @property
+    def identical(self) -> bool:
+        """Whether the two settings are equally correct on every image."""
+        return self.difference == 0 and self.standard_error == 0
+
 
 class ValidationSize(NamedTuple):
     """The validation set does not distinguish the best two settings.
@@ -72,7 +78,7 @@ def check_validation_size(case: Case) -> ValidationSize | NoFinding:
     gap = gaps[0]
     if gap is None:
         return NoFinding(NAME, "predictions on the same validation images for the best two settings")
-    if gap.distinguished:
+    if gap.distinguished or gap.identical:
         return NoFinding(NAME)
     needed = math.ceil(gap.images * (Z * gap.standard_error / gap.difference) ** 2) if gap.difference > 0 else None
     equal = sum(each is not None and not each.distinguished for each in gaps)
