@@ -25,7 +25,7 @@ from semisup.config.precision import resolve_precision
 from semisup.config.run_id import ConfigDict, run_id
 from semisup.config.sections import CheckpointSettings, CollapseSettings, RunSettings, SweepSettings
 from semisup.core.inference import LabelerSettings
-from semisup.dataset import Dataset
+from semisup.dataset import Dataset, identify_truth
 from semisup.encoder import Encoder, identify_encoder
 from semisup.errors import SettingError, check_choice, closest_match, first_line
 from semisup.method import labels_by_model
@@ -77,9 +77,9 @@ def validate(config: DictConfig | ConfigDict, *, elsewhere: bool = False, weight
     Args:
         elsewhere: the run is for another machine, such as a node of a cluster; the hardware of this machine is not
             checked, and `weights` has no effect.
-        weights: check the pretrained weights and the parent run, and fill in `model.sha256`, `encoder.sha256` and
-            `from.checkpoint`. Missing weights are downloaded. False = the caller needs no weights, for example for
-            prediction.
+        weights: check the pretrained weights, the parent run and the table of true classes, and fill in
+            `model.sha256`, `encoder.sha256`, `from.checkpoint` and `dataset.truth_sha256`. Missing
+            weights are downloaded. False = the caller needs no weights, for example for prediction.
 
     Raises:
         SettingError: a setting is wrong. The message names the key, its value and the allowed values.
@@ -130,6 +130,7 @@ def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -
     if weights:
         groups["model"] = identify_weights(groups["model"])
         groups["encoder"] = identify_encoder(groups["encoder"], run.device)
+        groups["dataset"] = identify_truth(groups["dataset"])
     plain = _coerce_types(plain, run, groups | sections)
     if weights:
         sections["from"] = identify_parent(sections["from"], plain)
