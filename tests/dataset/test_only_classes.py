@@ -81,6 +81,7 @@ def test_run_id_counts_only_classes_if_it_is_set() -> None:
     without = config | {"dataset": {key: value for key, value in config["dataset"].items() if key != "only_classes"}}
     assert run_id(config) == run_id(without)
     assert run_id(checked("dataset.only_classes=[1,2]").config) != run_id(config)
+    assert checked("dataset.only_classes=[2,1]").id == checked("dataset.only_classes=[1,2]").id
 
 
 @pytest.mark.parametrize(
@@ -113,6 +114,14 @@ def test_unlabeled_images_of_a_folder_get_a_long_tail(root: Path) -> None:
     assert tail_of(root, 4) == [7, 3, 1]
     assert tail_of(root, -4) == [1, 3, 7]
     assert tail_of(root, -4, "dataset.only_classes=[apple,cake]") == [1, 7, 8], "other classes stay"
+
+
+def test_long_tail_without_an_image_of_the_classes_is_refused(root: Path) -> None:
+    names = [f"00/{path.name}" for path in sorted((root / "training/unlabeled/00").iterdir())]
+    (root / "truth.csv").write_text("\n".join(["file,class", *(f"{name},other" for name in names)]))
+    words = ["dataset.truth=truth.csv", "dataset.image_folder=training/unlabeled", "dataset.imbalance_unlabeled=3"]
+    with pytest.raises(SettingError, match=r"=3.0: no unlabeled image is known to be of one of the 3 classes; type 1$"):
+        read_folder(root, *words)
 
 
 def test_table_that_selects_images_is_part_of_the_run_id(root: Path) -> None:
