@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from semisup.config import registry
+from semisup.config.config_folder import default_value
 from semisup.config.controls import fix_unused_by_probe
 from semisup.config.declared_settings import TYPE_NAMES, type_words
 from semisup.config.method_combinations import check_combinations
@@ -242,15 +243,19 @@ def _takes_features(name: str) -> bool:
 
 
 def _ignored_nodes(method: Any, config: ConfigDict) -> ConfigDict:
-    """Return fixed values for the settings that have no effect in a run without unlabeled images.
+    """Return fixed values for the settings that have no effect, most of them in a run without unlabeled images.
 
-    With these values, the saved config of a control does not depend on the run for which it was trained.
+    With these values, the saved config of a control does not depend on the run for which it was trained. The setting
+    `loss.momentum` has an effect only with `loss.unlabeled=estimate`; otherwise it gets its default value.
 
     Returns:
-        Name of the config node -> content; {} if the method uses unlabeled images.
+        Name of the config node -> content.
     """
     if method.uses_unlabeled:
-        return {}
+        loss = config["loss"]
+        if loss["name"] != "logit_adjustment" or loss["unlabeled"] == "estimate":
+            return {}
+        return {"loss": loss | {"momentum": default_value("loss", "logit_adjustment", "momentum")}}
     select_nothing = {"name": "fixed", "tau": 1.0, "strict": True}
     weak = {} if method.uses_weak else {"weak": {"name": "none", "strength": 0.0}}
     loss = config["loss"] | registry.settings_class("loss", config["loss"]["name"]).without_unlabeled  # type: ignore[attr-defined]
@@ -336,15 +341,23 @@ def refuse_interpolations(config: ConfigDict) -> None:
 def _normalize(config: ConfigDict) -> ConfigDict:
     """Convert a config to its normal form, so that equal runs have equal configs.
 
-    - `train.epochs` becomes null if `train.steps` is given, and `reject.keep` becomes null if `reject.limit` is given.
+    - `train.epochs` becomes null if `train.steps` is given, and a default `reject.keep` becomes null if `reject.limit`
+      is given.
     - The root of a data set, files of weights and the directory of a parent run get absolute paths.
     - `device=auto` becomes the available device.
+
+    Raises:
+        SettingError: both `reject.limit` and another `reject.keep` than the default are given.
     """
     train = config.get("train")
     if isinstance(train, dict) and train.get("steps") is not None:
         config = config | {"train": train | {"epochs": None}}
     reject = config.get("reject")
     if isinstance(reject, dict) and reject.get("limit") is not None:
+        keep = reject.get("keep")
+        if keep not in (None, default_value("reject", str(reject.get("name")), "keep")):
+            allowed = f"has no effect with reject.limit={escape(reject['limit'])}; give only one of them"
+            raise SettingError("reject.keep", keep, allowed)
         config = config | {"reject": reject | {"keep": None}}
     dataset = config.get("dataset")
     if isinstance(dataset, dict) and isinstance(dataset.get("root"), str):
