@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy
 import pytest
 from PIL import Image
+from sklearn.metrics import roc_auc_score
 
 from semisup.dataset.digits import load_digits_csv
-from tests.conftest import Program, Within
+from tests.conftest import Program, Within, checked
 
 SMALL = (
     *("model.widths=[8,16]", "train.epochs=6", "plots=false", "tracking=none", "method.gate=0", "threshold.tau=0"),
@@ -43,7 +44,13 @@ def test_run_that_rejects_images_has_scores_in_all_its_outputs(program: Program,
     assert 0 < len(rejected) < len(rows)
     assert {row["kept"] for row in rejected} == {"0"}
     assert 0 < summary["pseudo/other"] < 1
-    assert 0.5 < summary["pseudo/reject_auroc"] <= 1
+    dataset = checked(*OPEN).dataset
+    data = dataset.read(dataset.inspect(), lambda items, description, total: items)
+    truth = dict(zip(data.unlabeled.paths, data.hidden_targets.tolist(), strict=True))
+    is_of_a_class = [truth[row["path"]] < len(data.classes) for row in rows]
+    expected = roc_auc_score(is_of_a_class, [float(row["score"]) for row in rows])
+    assert summary["pseudo/reject_auroc"] == pytest.approx(expected)
+    assert 0 <= expected <= 1
 
     status, output = program("show", str(run))
     assert status == 0, output
