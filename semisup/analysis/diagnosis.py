@@ -62,6 +62,8 @@ def _reason(config: dict[str, Any], summary: dict[str, Any], folder: Path) -> st
     if method.get("lambda_unlabeled") == 0:
         return "method.lambda_unlabeled=0 trains on the labels alone"
     if "pseudo/coverage" in summary:
+        if rejected := as_number(summary.get("pseudo/rejected")):
+            return _all_rejected(config["reject"], rejected)
         return f"no confidence reached the threshold; {_lower_threshold(config, folder)}"
     start, best = method.get("gate"), as_number(summary.get("best/val/accuracy")) or 0
     return (
@@ -70,15 +72,38 @@ def _reason(config: dict[str, Any], summary: dict[str, Any], folder: Path) -> st
     )
 
 
+def _all_rejected(reject: dict[str, Any], rejected: float) -> str:
+    """Explain that `reject`, alone or together with the threshold, left no pseudo-label.
+
+    Args:
+        reject: the section of the config.
+        rejected: fraction of the unlabeled images that the last labeling rejected, in (0, 1].
+    """
+    key = "keep" if reject.get("limit") is None else "limit"
+    value = as_number(reject.get(key))
+    setting = f"reject={reject['name']}" if value is None else f"reject.{key}={value:g}"
+    advice = "lower limit" if key == "limit" else "larger share, or reject=none"
+    if rejected == 1:
+        return f"{setting} rejects every unlabeled image; use a {advice}"
+    return (
+        f"no image that {setting} accepts reached the threshold ({rejected:.0%} of the unlabeled images are rejected); "
+        f"use a lower threshold, or a {advice}"
+    )
+
+
 def _lower_threshold(config: dict[str, Any], folder: Path) -> str:
-    """Suggest the highest `threshold.tau` that would have selected at least 10 % of the unlabeled images.
+    """Suggest the highest `threshold.tau` below the present one that would have selected 10 % of the unlabeled images.
 
     The last labeling is used. If it does not show such a threshold, the suggestion has no number.
     """
     curves = [curve for curve in read_threshold_curves(folder) if curve.split == POOL]
-    enough = [(tau, share) for tau, share in curves[-1].coverage if tau > 0 and share >= 0.1] if curves else []
-    if config["threshold"]["name"] != "fixed" or not enough:
-        return "a lower threshold selects more (what_if.csv shows how many)"
+    generic = "a lower threshold selects more (what_if.csv shows how many)"
+    if config["threshold"]["name"] != "fixed" or not curves:
+        return generic
+    below = [(tau, share) for tau, share in curves[-1].coverage if 0 < tau < config["threshold"]["tau"]]
+    enough = [(tau, share) for tau, share in below if share >= 0.1]
+    if not enough:
+        return generic
     tau, share = max(enough)
     return (
         f"threshold.tau={tau:g} would have selected {share:.0%} of the unlabeled images (what_if.csv has other values)"

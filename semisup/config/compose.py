@@ -13,6 +13,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from semisup.config import added_options, custom_configs, registry, resolvers, shared_configs
+from semisup.config.config_folder import config_folder as config_folder  # also for importers of this module
 from semisup.config.hydra_versions import initialized
 from semisup.config.paired_values import is_empty_cell
 from semisup.config.suggestions import options_with_key, unknown_option
@@ -28,12 +29,6 @@ resolvers.register()
 added_options.register()
 shared_configs.install()
 custom_configs.install()
-
-
-def config_folder() -> Path:
-    """Find the folder `conf/`: inside the installed package, or next to the package in a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    return package / "conf" if (package / "conf").is_dir() else package.parent / "conf"
 
 
 def check_names(overrides: list[str]) -> None:

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from semisup.config import registry
+from semisup.config.config_folder import default_value
 from semisup.config.controls import fix_unused_by_probe
 from semisup.config.declared_settings import TYPE_NAMES, type_words
 from semisup.config.method_combinations import check_combinations
@@ -25,7 +26,7 @@ from semisup.config.precision import resolve_precision
 from semisup.config.run_id import ConfigDict, run_id
 from semisup.config.sections import CheckpointSettings, CollapseSettings, RunSettings, SweepSettings
 from semisup.core.inference import LabelerSettings
-from semisup.dataset import Dataset
+from semisup.dataset import Dataset, identify_truth
 from semisup.encoder import Encoder, identify_encoder
 from semisup.errors import SettingError, check_choice, closest_match, first_line
 from semisup.method import labels_by_model
@@ -77,9 +78,9 @@ def validate(config: DictConfig | ConfigDict, *, elsewhere: bool = False, weight
     Args:
         elsewhere: the run is for another machine, such as a node of a cluster; the hardware of this machine is not
             checked, and `weights` has no effect.
-        weights: check the pretrained weights and the parent run, and fill in `model.sha256`, `encoder.sha256` and
-            `from.checkpoint`. Missing weights are downloaded. False = the caller needs no weights, for example for
-            prediction.
+        weights: check the pretrained weights, the parent run and the table of true classes, and fill in
+            `model.sha256`, `encoder.sha256`, `from.checkpoint` and `dataset.truth_sha256`. Missing
+            weights are downloaded. False = the caller needs no weights, for example for prediction.
 
     Raises:
         SettingError: a setting is wrong. The message names the key, its value and the allowed values.
@@ -130,6 +131,7 @@ def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -
     if weights:
         groups["model"] = identify_weights(groups["model"])
         groups["encoder"] = identify_encoder(groups["encoder"], run.device)
+        groups["dataset"] = identify_truth(groups["dataset"])
     plain = _coerce_types(plain, run, groups | sections)
     if weights:
         sections["from"] = identify_parent(sections["from"], plain)
@@ -241,15 +243,19 @@ def _takes_features(name: str) -> bool:
 
 
 def _ignored_nodes(method: Any, config: ConfigDict) -> ConfigDict:
-    """Return fixed values for the settings that have no effect in a run without unlabeled images.
+    """Return fixed values for the settings that have no effect, most of them in a run without unlabeled images.
 
-    With these values, the saved config of a control does not depend on the run for which it was trained.
+    With these values, the saved config of a control does not depend on the run for which it was trained. The setting
+    `loss.momentum` has an effect only with `loss.unlabeled=estimate`; otherwise it gets its default value.
 
     Returns:
-        Name of the config node -> content; {} if the method uses unlabeled images.
+        Name of the config node -> content.
     """
     if method.uses_unlabeled:
-        return {}
+        loss = config["loss"]
+        if loss["name"] != "logit_adjustment" or loss["unlabeled"] == "estimate":
+            return {}
+        return {"loss": loss | {"momentum": default_value("loss", "logit_adjustment", "momentum")}}
     select_nothing = {"name": "fixed", "tau": 1.0, "strict": True}
     weak = {} if method.uses_weak else {"weak": {"name": "none", "strength": 0.0}}
     loss = config["loss"] | registry.settings_class("loss", config["loss"]["name"]).without_unlabeled  # type: ignore[attr-defined]
@@ -335,15 +341,23 @@ def refuse_interpolations(config: ConfigDict) -> None:
 def _normalize(config: ConfigDict) -> ConfigDict:
     """Convert a config to its normal form, so that equal runs have equal configs.
 
-    - `train.epochs` becomes null if `train.steps` is given, and `reject.keep` becomes null if `reject.limit` is given.
+    - `train.epochs` becomes null if `train.steps` is given, and a default `reject.keep` becomes null if `reject.limit`
+      is given.
     - The root of a data set, files of weights and the directory of a parent run get absolute paths.
     - `device=auto` becomes the available device.
+
+    Raises:
+        SettingError: both `reject.limit` and another `reject.keep` than the default are given.
     """
     train = config.get("train")
     if isinstance(train, dict) and train.get("steps") is not None:
         config = config | {"train": train | {"epochs": None}}
     reject = config.get("reject")
     if isinstance(reject, dict) and reject.get("limit") is not None:
+        keep = reject.get("keep")
+        if keep not in (None, default_value("reject", str(reject.get("name")), "keep")):
+            allowed = f"has no effect with reject.limit={escape(reject['limit'])}; give only one of them"
+            raise SettingError("reject.keep", keep, allowed)
         config = config | {"reject": reject | {"keep": None}}
     dataset = config.get("dataset")
     if isinstance(dataset, dict) and isinstance(dataset.get("root"), str):

@@ -11,6 +11,7 @@ from semisup.dataset._protocol import Data, Dataset, DatasetInfo, ScansFolders
 from semisup.dataset._roles import KeyRole, keys_with_role
 from semisup.dataset._table import read_table
 from semisup.dataset._table_rows import Table
+from semisup.dataset._truth import identify_truth
 
 __all__ = [
     "SPLITS",
@@ -20,6 +21,7 @@ __all__ = [
     "KeyRole",
     "ScansFolders",
     "Table",
+    "identify_truth",
     "image_files",
     "is_table",
     "keys_with_role",

@@ -73,7 +73,7 @@ class ImageNames:
         Raises:
             DataError: no candidate contains an image of the table, or several do.
         """
-        tried = [*itertools.islice(names, MOST_TRIED)]
+        tried = [*itertools.islice(filter(None, names), MOST_TRIED)]
         name, matches = self.matching_folders(tried, folders)
         if len(matches) > 1 and "." not in matches:
             split = split_of_name(table)
@@ -83,7 +83,7 @@ class ImageNames:
             matches = own
         if matches:
             return "." if "." in matches else matches[0]
-        first = next(filter(None, tried), "")
+        first = next(iter(tried), "")
         if not self.by_name:
             raise DataError(f"{shown_path}: there is no image in {self.root}; type dataset.image_folder=FOLDER")
         raise DataError(

@@ -105,7 +105,14 @@ def _read_all(source: Source, paths: Iterable[str], names: SetNames) -> dict[str
     return tables
 
 
-def open_table(source: Source, where: str, columns: Mapping[str, str | None], required: tuple[str, ...] = ()) -> Table:
+def open_table(
+    source: Source,
+    where: str,
+    columns: Mapping[str, str | None],
+    required: tuple[str, ...] = (),
+    *,
+    allow_unnamed: bool = False,
+) -> Table:
     """Read a table of image files.
 
     Args:
@@ -113,6 +120,7 @@ def open_table(source: Source, where: str, columns: Mapping[str, str | None], re
         where: path of the table.
         columns: FILE, CLASS or SPLIT -> name of the column; None or missing = recognize the column by a usual name.
         required: columns that the table must have besides FILE.
+        allow_unnamed: accept rows without a file name.
 
     Raises:
         SettingError: there is no column with a name in `columns`.
@@ -120,7 +128,7 @@ def open_table(source: Source, where: str, columns: Mapping[str, str | None], re
     """
     try:
         with source.open_file(where) as file:
-            return read_table(file, source.shown(where), columns, (FILE, *required))
+            return read_table(file, source.shown(where), columns, (FILE, *required), allow_unnamed=allow_unnamed)
     except OSError as error:
         raise DataError(f"{source.shown(where)}: cannot be read ({error.strerror})") from None
 

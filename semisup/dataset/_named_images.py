@@ -22,7 +22,8 @@ def is_table(path: Path) -> bool:
 def named_images(path: Path, columns: Mapping[str, str | None]) -> list[ImageFile]:
     """List the image of each row of a table, in the order of the rows.
 
-    If the image of a row does not exist, the result contains a file that cannot be read.
+    If the image of a row does not exist, the result contains a file that cannot be read. If a row has no file name, the
+    name of this file is "".
 
     Args:
         path: the table.
@@ -32,9 +33,11 @@ def named_images(path: Path, columns: Mapping[str, str | None]) -> list[ImageFil
         SettingError, DataError: the table cannot be read, or none of its images exists.
     """
     source = open_source(path, follow_symlinks=False)
-    table = open_table(source, path.name, columns)
+    table = open_table(source, path.name, columns, allow_unnamed=True)
     if not table.files:
         raise DataError(f"{table.shown_path}: has no rows")
+    if table.cells is None and not any(table.files):
+        raise DataError(f"{table.shown_path}: no row has a file name")
     files = list_images(source, {path.name: table}, None, Counter())[path.name]
     if table.cells is not None:
         return [file for file in files if file is not None]

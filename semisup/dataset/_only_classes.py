@@ -69,7 +69,9 @@ class ClassSubset(NamedTuple):
 
 
 def class_names(value: Any) -> tuple[str, ...] | None:
-    """Check the value of `only_classes` and return it as a tuple of names; None = all classes. Numbers become text.
+    """Check the value of `only_classes` and return it as a sorted tuple of names; None = all classes.
+
+    Numbers become text. The order has no effect, so that it is not part of the run id.
 
     Raises:
         SettingError: the value is no list of names, a name is given twice, or there are fewer than two.
@@ -81,7 +83,7 @@ def class_names(value: Any) -> tuple[str, ...] | None:
         raise SettingError("only_classes", value, "must be a list of two or more classes, as [apple,banana], or null")
     if len(set(names)) < len(names):
         raise SettingError("only_classes", list(names), "names a class twice")
-    return names
+    return tuple(sorted(names))
 
 
 def keep_classes(classes: Sequence[str], only: Sequence[str] | None) -> ClassSubset:

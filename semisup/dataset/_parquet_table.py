@@ -74,9 +74,7 @@ def _files(opened: Any, column: str, shown_path: str) -> tuple[str | None, list[
         return column, [""] * opened.metadata.num_rows
     if _is_text(type_) and not pyarrow.types.is_null(type_):
         files = opened.read(columns=[column], use_threads=False).column(0).to_pylist()
-        if (missing := next((row for row, each in enumerate(files) if not each), None)) is not None:
-            raise DataError(f"{shown_path}: row {missing} has no file name")
-        return None, [str(each) for each in files]
+        return None, [str(each or "") for each in files]
     raise refusal
 
 

@@ -17,7 +17,14 @@ TABLE_SUFFIXES = frozenset({".csv", ".tsv", ".parquet"})
 PARQUET_MAGIC = b"PAR1"
 
 
-def read_table(file: BinaryIO, shown_path: str, chosen: Mapping[str, str | None], required: Sequence[str]) -> Table:
+def read_table(
+    file: BinaryIO,
+    shown_path: str,
+    chosen: Mapping[str, str | None],
+    required: Sequence[str],
+    *,
+    allow_unnamed: bool = False,
+) -> Table:
     """Read a text table such as CSV, or a Parquet table; the content decides the format.
 
     Args:
@@ -25,6 +32,7 @@ def read_table(file: BinaryIO, shown_path: str, chosen: Mapping[str, str | None]
         shown_path: path of the table, for messages.
         chosen: FILE, CLASS or SPLIT -> name of the column; None or missing = recognize the column by a usual name.
         required: the columns without which the table cannot be used.
+        allow_unnamed: accept rows without a file name.
 
     Raises:
         SettingError: there is no column with a name in `chosen`.
@@ -33,9 +41,14 @@ def read_table(file: BinaryIO, shown_path: str, chosen: Mapping[str, str | None]
     is_parquet = file.read(len(PARQUET_MAGIC)) == PARQUET_MAGIC
     file.seek(0)
     if is_parquet:
-        return read_parquet_table(file, shown_path, chosen, required)
-    with closing(CsvTable(file, shown_path)) as table:
-        return _read_rows(table, chosen, required)
+        table = read_parquet_table(file, shown_path, chosen, required)
+    else:
+        with closing(CsvTable(file, shown_path)) as text:
+            table = _read_rows(text, chosen, required)
+    if not allow_unnamed and table.cells is None and "" in table.files:
+        row = table.rows[table.files.index("")]
+        raise DataError(f"{shown_path}: row {row} has no file name; add it, or delete the row")
+    return table
 
 
 def read_available(
@@ -65,8 +78,6 @@ def _read_rows(table: CsvTable, chosen: Mapping[str, str | None], required: Sequ
     numbers, files = array("I"), list[str]()
     classes, splits = _Names(CLASS in columns), _Names(SPLIT in columns)
     for cells in table.rows([columns[role] for role in (FILE, CLASS, SPLIT) if role in columns]):
-        if not cells[0]:
-            raise DataError(f"{shown_path}: row {table.row} has no file name; add it, or delete the row")
         numbers.append(table.row)
         files.append(cells[0])
         if CLASS in columns:

@@ -13,7 +13,8 @@ class Table:
 
     shown_path: path of the table, for messages
     rows: number of each row, for messages: lines of a text file from 1, rows of Parquet from 0
-    files: names of image files, as in the table; "" = an image in the table itself that has no name
+    files: names of image files, as in the table; "" = an image in the table itself that has no name, or
+        a row without a file name
     classes: names of classes, in the Unicode form NFC and printable; "" = no class. None = there is no such column
     splits: names of splits; "" = not given. None = there is no such column
     cells: path of the column with the bytes of the images; None if the table names files

@@ -1,12 +1,16 @@
-"""Read the true classes of unlabeled images from a table; they are only used for diagnostics."""
+"""Read the true classes of unlabeled images from a table, for diagnostics and for `imbalance_unlabeled`."""
 
+import hashlib
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from semisup.dataset._image_names import ImageNames, several_folders
 from semisup.dataset._only_classes import OTHER
+from semisup.dataset._open_source import table_folder
 from semisup.dataset._table import read_available, read_table
 from semisup.dataset._table_columns import CLASS, FILE, ColumnError
 from semisup.dataset._table_rows import Table
@@ -19,6 +23,33 @@ UNKNOWN = -1
 
 _MOST_NAMED = 5
 _MOST_LOOKUPS = 10**6  # in the search for the folder of the images
+
+
+def identify_truth(dataset: Any) -> Any:
+    """Fill in the digest of the table of true classes if it selects images, so that it is part of the run id.
+
+    Returns:
+        The settings with `truth_sha256`, or unchanged if the table selects no images or cannot be read;
+        `Dataset.inspect` reports a table that cannot be read.
+
+    Raises:
+        SettingError: `truth_sha256` is given although no table selects images, or the table has another digest.
+    """
+    truth, expected = getattr(dataset, "truth", None), getattr(dataset, "truth_sha256", None)
+    if truth is None or dataset.imbalance_unlabeled == 1:
+        if expected is not None:
+            allowed = "must be null without dataset.truth or with dataset.imbalance_unlabeled=1"
+            raise SettingError("dataset.truth_sha256", expected, allowed)
+        return dataset
+    try:
+        with open(table_folder(Path(dataset.root).expanduser()) / truth, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return dataset
+    if expected not in (None, digest):
+        allowed = f"must be the table with sha256 {expected}; the sha256 of this table is {digest}"
+        raise SettingError("dataset.truth", truth, allowed)
+    return replace(dataset, truth_sha256=digest)
 
 
 def read_hidden_classes(

@@ -34,6 +34,8 @@ def select_long_tail(truth: Sequence[int], classes: Sequence[str], imbalance: fl
     orders = [shuffled_by_class(targets, number, seed) for number in range(len(classes))]
     if not any(map(len, orders)):
         allowed = "selects unlabeled images by their true class, and none is known; type dataset.truth=FILE, or 1"
+        if (targets >= len(classes)).any():
+            allowed = f"no unlabeled image is known to be of one of the {len(classes)} classes; type 1"
         raise SettingError(KEY, imbalance, allowed)
     counts = unlabeled_counts([len(order) for order in orders], imbalance)
     for name, order, count in zip(classes, orders, counts, strict=True):

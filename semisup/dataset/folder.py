@@ -51,6 +51,7 @@ class Folder(ImageFiles):
     test: str | None
     class_pattern: str = field(metadata=added("(?P<class>[^_]+)_.*"))
     truth: str | None = field(metadata=DIAGNOSTICS)
+    truth_sha256: str | None = field(metadata=WHEN_SET)
     file_column: str | None = field(metadata=WHEN_SET)
     class_column: str | None = field(metadata=WHEN_SET)
     split_column: str | None = field(metadata=WHEN_SET)

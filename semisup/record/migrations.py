@@ -133,6 +133,7 @@ ADDED_KEYS: tuple[tuple[str, tuple[str, ...], ConfigDict], ...] = (
         {"layout": "auto", "class_pattern": "(?P<class>[^_]+)_.*", "validation_share": 0.2, "test_share": 0.0},
     ),
     ("dataset", ("folder",), {"imbalance_unlabeled": 1.0}),
+    ("dataset", ("folder",), {"truth_sha256": None}),
     ("dataset", ("folder",), {"file_column": None, "class_column": None, "split_column": None, "image_folder": None}),
     ("method", ("fixmatch", "uda", "mean_teacher"), {"skip_rejected": False}),
     ("method", ("fixmatch", "uda"), {"ema_teacher": False, "ramp": 0.0}),

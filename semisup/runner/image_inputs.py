@@ -119,7 +119,8 @@ def _listed(path: Path, prefix: str, ignored_names: dict[str, str] | None, file_
     if path.suffix.lower() not in SUFFIXES and path.is_file() and not is_archive(path) and _is_table(path):
         from semisup.dataset import named_images
 
-        return [replace(file, name=prefix + file.name) for file in named_images(path, {"file": file_column})]
+        named = named_images(path, {"file": file_column})
+        return [replace(file, name=prefix + file.name if file.name else "") for file in named]
     files: Sequence[ImageFile]
     ignored: Mapping[str, int]
     if path.is_dir():

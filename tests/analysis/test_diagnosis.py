@@ -85,3 +85,23 @@ def test_threshold_that_would_have_selected_a_tenth_is_suggested(tmp_path: Path)
     line = explain_unused(checked(), folder, summary)
     assert "no confidence reached the threshold; threshold.tau=0.41 would have selected 12% of the unlabeled" in line
     assert "a lower threshold" in explain_unused(checked("threshold=quantile"), folder, summary)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "rejected", "reason"),
+    [
+        (["reject.limit=1000"], 1.0, "reject.limit=1000 rejects every unlabeled image; use a lower limit"),
+        ([], 1.0, "reject.keep=0.95 rejects every unlabeled image; use a larger share, or reject=none"),
+        ([], 0.25, "no image that reject.keep=0.95 accepts reached the threshold (25% of the unlabeled images are "),
+        ([], 0.0, "no confidence reached the threshold; threshold.tau=0.41 would have selected 12%"),
+    ],
+)
+def test_rejection_is_the_reason_if_it_leaves_no_image(
+    tmp_path: Path, overrides: list[str], rejected: float, reason: str
+) -> None:
+    folder = make(tmp_path, plain_of(), val=0.5, labelings=[(0.0, None)])
+    rows = "".join(f"10,1,pool,{tau},{share},\n" for tau, share in {0.41: 0.12, 0.5: 0.11, 0.65: 0.11}.items())
+    (folder / "what_if.csv").write_text(f"step,epoch,on,tau,coverage,accuracy\n{rows}")
+    config = checked("reject=energy", "threshold.tau=0.5", *overrides)
+    line = explain_unused(config, folder, {"pseudo/coverage": 0.0, "pseudo/rejected": rejected})
+    assert line.startswith(f"no pseudo-label was used: {reason}"), line

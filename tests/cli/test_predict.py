@@ -99,6 +99,20 @@ def test_every_row_of_a_table_has_a_row_in_its_order(images: Path, program: Prog
     assert (row["path"], row["class"]) == ("b.png", whole["b.png"]["class"])
 
 
+@pytest.mark.parametrize("name", ["list.parquet", "list.csv"])
+def test_row_of_a_table_without_a_file_name_is_unreadable(images: Path, program: Program, name: str) -> None:
+    if name == "list.csv":
+        (images / name).write_text("path,n\na.png,1\n,2\nb.png,3\n")
+    else:
+        pytest.importorskip("pyarrow")
+        pandas.DataFrame({"path": ["a.png", None, "b.png"]}).to_parquet(images / name)
+    for words in ([f"images/{name}"], [f"images/{name}", "images/a.png"]):
+        table = rows(program, str(RUN), *words)[:3]
+        assert [Path(row["path"]).name for row in table] == ["a.png", "", "b.png"]
+        assert [row["problem"] for row in table] == ["", "unreadable", ""]
+        assert (table[1]["path"], table[1]["class"]) == ("", "")
+
+
 def test_output_file_is_replaced_only_if_asked_for(images: Path, program: Program) -> None:
     Path("labels.csv").write_text("the work of a week")
     words = ("predict", str(RUN), "images/a.png", "--output", "labels.csv")

@@ -1,10 +1,12 @@
 """Classes that are labeled nowhere: `dataset.only_classes`, and the class `other` in tables of true classes."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
 from semisup.config.run_id import run_id
+from semisup.config.schema import RunConfig, validate
 from semisup.dataset import SPLITS, Data
 from semisup.errors import SettingError
 from tests.conftest import checked
@@ -79,6 +81,7 @@ def test_run_id_counts_only_classes_if_it_is_set() -> None:
     without = config | {"dataset": {key: value for key, value in config["dataset"].items() if key != "only_classes"}}
     assert run_id(config) == run_id(without)
     assert run_id(checked("dataset.only_classes=[1,2]").config) != run_id(config)
+    assert checked("dataset.only_classes=[2,1]").id == checked("dataset.only_classes=[1,2]").id
 
 
 @pytest.mark.parametrize(
@@ -111,6 +114,31 @@ def test_unlabeled_images_of_a_folder_get_a_long_tail(root: Path) -> None:
     assert tail_of(root, 4) == [7, 3, 1]
     assert tail_of(root, -4) == [1, 3, 7]
     assert tail_of(root, -4, "dataset.only_classes=[apple,cake]") == [1, 7, 8], "other classes stay"
+
+
+def test_long_tail_without_an_image_of_the_classes_is_refused(root: Path) -> None:
+    names = [f"00/{path.name}" for path in sorted((root / "training/unlabeled/00").iterdir())]
+    (root / "truth.csv").write_text("\n".join(["file,class", *(f"{name},other" for name in names)]))
+    words = ["dataset.truth=truth.csv", "dataset.image_folder=training/unlabeled", "dataset.imbalance_unlabeled=3"]
+    with pytest.raises(SettingError, match=r"=3.0: no unlabeled image is known to be of one of the 3 classes; type 1$"):
+        read_folder(root, *words)
+
+
+def test_table_that_selects_images_is_part_of_the_run_id(root: Path) -> None:
+    def checked_folder(table: str, *words: str) -> RunConfig:
+        (root / "truth.csv").write_text(table)
+        return checked("dataset=folder", f"dataset.root={root}", "dataset.truth=truth.csv", *words)
+
+    tables = "file,class\n00/0.png,apple\n", "file,class\n00/0.png,cake\n"
+    first, second = (checked_folder(table, "dataset.imbalance_unlabeled=2") for table in tables)
+    assert first.id != second.id
+    assert first.config["dataset"]["truth_sha256"] == hashlib.sha256(tables[0].encode()).hexdigest()
+    with pytest.raises(SettingError, match=r"^dataset\.truth=truth\.csv: must be the table with sha256 "):
+        validate(first.config)
+    without = checked("dataset=folder", f"dataset.root={root}").id
+    assert [checked_folder(table).id for table in tables] == [without, without]
+    with pytest.raises(SettingError, match=r"^dataset\.truth_sha256=ab: must be null without dataset\.truth or with"):
+        checked_folder(tables[0], "dataset.truth_sha256=ab")
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,12 @@ def test_parquet_columns_of_other_types_are_refused(columns: dict[str, object], 
         table(parquet_bytes(pyarrow.table(columns)))
 
 
+def test_parquet_row_without_a_file_name_is_refused() -> None:
+    data = parquet_bytes(pyarrow.table({"file": ["a.png", None]}))
+    with pytest.raises(DataError, match=r"^table.csv: row 1 has no file name; add it, or delete the row$"):
+        table(data)
+
+
 def test_a_parquet_column_of_numbers_holds_no_images() -> None:
     with pytest.raises(DataError, match="the column image has the type int64; images must be names of files"):
         table(parquet_bytes(pyarrow.table({"image": [1, 2]})))

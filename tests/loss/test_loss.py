@@ -128,6 +128,18 @@ def test_unlabeled_adjustment_is_refused_without_a_cross_entropy(method: str) ->
     checked(*words, "method.lambda_unlabeled=0")
 
 
+def test_momentum_is_part_of_the_run_id_only_if_it_has_an_effect() -> None:
+    def ids(prior: str) -> list[str]:
+        words = "loss=logit_adjustment", f"loss.unlabeled={prior}"
+        return [checked(*words, *more).id for more in ([], ["loss.momentum=0.5"])]
+
+    for prior in ("none", "labels"):
+        assert len(set(ids(prior))) == 1
+    assert len(set(ids("estimate"))) == 2
+    with pytest.raises(SettingError, match=r"^loss.momentum=1.5: must be in \[0, 1\)$"):
+        checked("loss=logit_adjustment", "loss.momentum=1.5")
+
+
 def test_references_have_the_loss_of_the_run_and_share_what_cannot_change_them() -> None:
     summary = {"steps": 10, "labeled_steps": 10}
     runs = [
