@@ -118,9 +118,10 @@ def first_line(error: Exception) -> str:
 
 
 def closest_match(word: str, allowed: Iterable[str]) -> str | None:
-    """Return the allowed name that is most similar to `word`, or None."""
-    matches = difflib.get_close_matches(word, [each for each in allowed if each != word], n=1, cutoff=0.6)
-    return matches[0] if matches else None
+    """Return the allowed name that is most similar to `word`, in upper or lower case, or None."""
+    by_folded = {each.casefold(): each for each in allowed if each != word}
+    matches = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.6)
+    return by_folded[matches[0]] if matches else None
 
 
 def check_range(

@@ -150,9 +150,9 @@ def _unknown_command(words: list[str]) -> str:
     Args:
         words: the command line without the program's name.
     """
-    import difflib
     import shlex
 
+    from semisup.errors import closest_match
     from semisup.text import printable
 
     name, rest = words[0], words[1:]
@@ -160,9 +160,8 @@ def _unknown_command(words: list[str]) -> str:
         return (
             f"{printable(name)}: no command is given; type {printable(shlex.join(['semisup', 'train', *words]), 2000)}"
         )
-    nearest = difflib.get_close_matches(name, COMMANDS, n=1, cutoff=0.6)
-    if nearest:
-        return f"{printable(name)}: no such command; type {printable(shlex.join(['semisup', nearest[0], *rest]), 2000)}"
+    if nearest := closest_match(name, COMMANDS):
+        return f"{printable(name)}: no such command; type {printable(shlex.join(['semisup', nearest, *rest]), 2000)}"
     return f"{printable(name)}: no such command; type semisup with one of {', '.join(COMMANDS)}"
 
 

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 
 from semisup.dataset._class_folders import files_by_class, list_classes
 from semisup.dataset._file_index import FileSplit
-from semisup.dataset._find_folders import find_folder, named_folders, unread_folders, word_folders
+from semisup.dataset._find_folders import find_folder, is_word, named_folders, unread_folders, word_folders
 from semisup.dataset._listing import Listing, SetNames
 from semisup.dataset._other_sets import read_test, scan_unlabeled
 from semisup.dataset._source import Source, last_name
@@ -71,13 +71,35 @@ def missing_folder(source: Source, key: str, where: str) -> DataError:
 
 
 def _unlabeled(source: Source, names: SetNames, ignored: Counter[str]) -> list[ImageFile]:
-    for where in names.unlabeled or ():
-        if not source.is_dir(where):
-            siblings = source.subfolders(PurePosixPath(where).parent.as_posix())
-            near = closest_match(last_name(where), [last_name(each) for each in siblings if each != names.labeled])
-            fix = "without unlabeled images use null and method=supervised"
-            raise SettingError("dataset.unlabeled", where, f"there is no folder {source.shown(where)}; {fix}", near)
-    return scan_unlabeled(source, names.unlabeled or (), ignored)
+    """List the unlabeled images; [] if the setting is one folder of a usual name and no such folder exists.
+
+    Raises:
+        SettingError: another folder that the setting names does not exist, or a folder has a similar name.
+    """
+    folders = names.unlabeled or ()
+    for where in folders:
+        if source.is_dir(where):
+            continue
+        near = _similar_folder(source, names, where)
+        if near is None and len(folders) == 1 and is_word("unlabeled", last_name(where)):
+            return []
+        fix = "without unlabeled images, type dataset.unlabeled=null"
+        raise SettingError("dataset.unlabeled", where, f"there is no folder {source.shown(where)}; {fix}", near)
+    return scan_unlabeled(source, folders, ignored)
+
+
+def _similar_folder(source: Source, names: SetNames, where: str) -> str | None:
+    """Find a folder that the user could mean by the missing folder `where` of unlabeled images; None if there is none.
+
+    Returns:
+        The path of a folder with a usual name or a similar name, next to `where` or in the root.
+    """
+    siblings = source.subfolders(PurePosixPath(where).parent.as_posix())
+    others = [each for each in dict.fromkeys((*siblings, *source.subfolders("."))) if each != names.labeled]
+    if usual := next((each for each in others if is_word("unlabeled", last_name(each))), None):
+        return usual
+    near = closest_match(last_name(where), [last_name(each) for each in others])
+    return next((each for each in others if last_name(each) == near), None)
 
 
 def _validation(source: Source, names: SetNames, classes: list[str], ignored: Counter[str]) -> FileSplit | None:

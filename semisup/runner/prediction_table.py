@@ -13,6 +13,7 @@ import importlib
 import io
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from semisup.core.csv_cells import csv_text
@@ -84,11 +85,11 @@ def _csv_rows(columns: PredictionColumns, batch: ClassifiedBatch) -> Iterator[li
         best = [(columns.classes[place], f"{values[place]:.6f}") for place in places]
         row: list[object] = [name, *best[0], ""]
         if columns.reject_limit is not None and batch.scores is not None:
-            score = float(batch.scores[number])
-            row += [f"{score:.6f}", int(score < columns.reject_limit)]
+            score = float(batch.scores[number])  # not written as text, which would get an apostrophe if negative
+            row += [Decimal(f"{score:.6f}"), int(score < columns.reject_limit)]
         row += [*(cell for pair in best[1:] for cell in pair)]
         row += [f"{value:.6f}" for value in values] if columns.probabilities else []
-        row += [str(value) for value in batch.embeddings[number]] if batch.embeddings is not None else []
+        row += list(batch.embeddings[number]) if batch.embeddings is not None else []
         yield row
 
 

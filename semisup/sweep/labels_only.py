@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from semisup.dataset import Dataset, DatasetInfo
 
 SETTING = "method.lambda_unlabeled=0"
+NO_FOLDER = "dataset.unlabeled=null"
 ASKS_FOR_UNLABELED = ("method", "dataset.unlabeled")
 """Keys that show that the user expects unlabeled images; keys below them, such as `method.ratio`, do so, too."""
 
@@ -56,7 +57,7 @@ def automatic_words(error: NoUnlabeledError, words: list[str], command: Composed
             changed command.
     """
     changed = labels_only_words(words, command)
-    keys = [word.partition("=")[0].lstrip("+~") for word in words]
+    keys = [word.partition("=")[0].lstrip("+~") for word in words if word != NO_FOLDER]
     expects = any(key == each or key.startswith(f"{each}.") for key in keys for each in ASKS_FOR_UNLABELED)
     if changed is None:
         raise error

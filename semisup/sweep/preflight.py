@@ -70,6 +70,7 @@ def compose_command(overrides: list[str], asked: bool) -> ComposedCommand:
             raise _with_typed_values(error, overrides, asked) from None
         if not asked and not is_sweep(config):
             _require_single_values(overrides)
+            _require_basic_sweeper(config)
         if is_sweep(config):
             swept = (config.hydra.sweeper.get("params") or {}).items()
             choices = dict(expand_sweep(f"{key}={value}") for key, value in swept) | choices
@@ -335,6 +336,12 @@ def _require_single_values(overrides: list[str]) -> None:
         key, values = expand_sweep(word)
         if len(values) != 1:
             raise SettingError(key, word.partition("=")[2], "has several values; add -m to start a sweep")
+
+
+def _require_basic_sweeper(config: DictConfig) -> None:
+    """Raise SettingError if a command of one run chooses a sweeper such as `halving`, which would have no effect."""
+    if (name := sweeper_name(config)) != BASIC:
+        raise SettingError("hydra/sweeper", name, "is only used by a sweep; add -m to start a sweep")
 
 
 def bind_group_settings(overrides: Iterable[str]) -> list[str]:

@@ -222,6 +222,8 @@ def test_steps_replace_epochs() -> None:
 def test_error_helpers() -> None:
     assert closest_match("treshold", ["threshold", "train"]) == "threshold"
     assert closest_match("zzz", ["threshold"]) is None
+    assert closest_match("FixMatch", ["fixmatch", "mixmatch"]) == "fixmatch"
+    assert closest_match("appel", ["Apple", "pear"]) == "Apple"
     check_range("x", None, 0, 1)
     with pytest.raises(SettingError, match=r"x=0: must be in \(0, 1\]"):
         check_range("x", 0, 0, 1, above=True)

@@ -229,13 +229,19 @@ def test_root_one_level_off_is_reported_with_the_correct_one(root: Path) -> None
             chosen(off).inspect()
 
 
-def test_labeled_folder_is_not_suggested_as_the_unlabeled_one(root: Path) -> None:
-    shutil.rmtree(root / "training/unlabeled")
+def test_default_unlabeled_folder_may_be_absent_but_not_have_another_name(root: Path) -> None:
+    (root / "training/unlabeled").rename(root / "training/unlabled")
     with pytest.raises(
-        SettingError, match=r"dataset\.unlabeled=training/unlabeled: .* use null and method=supervised"
-    ) as told:
+        SettingError, match=r"dataset\.unlabeled=training/unlabeled: .* type dataset.unlabeled=null"
+    ) as error:
         chosen(root).inspect()
-    assert told.value.nearest is None
+    assert error.value.nearest == "training/unlabled"
+    (root / "training/unlabled").rename(root / "unlabelled")
+    with pytest.raises(SettingError) as error:
+        chosen(root).inspect()
+    assert error.value.nearest == "unlabelled"
+    shutil.rmtree(root / "unlabelled")
+    assert chosen(root).inspect().counts["unlabeled"] == 0
 
 
 def test_test_and_unlabeled_may_be_absent(root: Path) -> None:
@@ -250,7 +256,8 @@ def test_test_and_unlabeled_may_be_absent(root: Path) -> None:
 
 def test_missing_named_folder_is_not_treated_as_null(root: Path) -> None:
     with pytest.raises(
-        SettingError, match=r"dataset\.unlabeled=training/unlabelled: there is no folder .* \(did you mean unlabeled"
+        SettingError,
+        match=r"dataset\.unlabeled=training/unlabelled: there is no folder .* \(did you mean training/unlabeled",
     ):
         read(root, "dataset.unlabeled=training/unlabelled")
 

@@ -198,6 +198,12 @@ def test_wrong_settings_of_halving_are_refused(words: tuple[str, ...], message: 
         sweeper_settings(composed, typed, job_overrides(composed, typed))
 
 
+@pytest.mark.parametrize("name", ["halving", "search"])
+def test_sweeper_of_a_command_without_m_is_refused(name: str) -> None:
+    with pytest.raises(SettingError, match=f"^hydra/sweeper={name}: is only used by a sweep; add -m to start a sweep$"):
+        compose_command([f"hydra/sweeper={name}"], asked=False)
+
+
 def test_signal_stops_halving_and_nothing_is_decided(tmp_path: Path) -> None:
     long = ("train.steps=100000", "train.evaluate_every_steps=10000")
     with Preloaded(command(tmp_path, *HALVING, *long), stdout=subprocess.PIPE, text=True) as process:

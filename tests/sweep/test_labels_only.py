@@ -58,6 +58,31 @@ def test_experiment_that_sweeps_thresholds_becomes_one_run() -> None:
     assert labels_only_words(words, command) == [*words, "threshold.tau=0.3", "method.lambda_unlabeled=0"]
 
 
+def test_missing_unlabeled_folder_of_the_default_trains_on_the_labels_alone(
+    photos: Path, tmp_path: Path, program: Program
+) -> None:
+    photos.rename(tmp_path / "labeled")
+    (photos / "training").mkdir(parents=True)
+    (tmp_path / "labeled").rename(photos / "training/labeled")
+    small = ("train.steps=2", "train.evaluate_every_steps=1", "encoder=none", *SMALL[1:3], *SMALL[-2:])
+    status, output = program("train", "experiment=photographs", *small)
+    assert status == 0, output
+    assert output.count(NOTE) == 1
+    assert len(summaries(tmp_path, "photographs")) == 1
+    status, output = program("train", *SMALL, "dataset.unlabeled=training/unlabeled")
+    assert status == 2
+    assert output.strip().endswith("dataset.unlabeled=training/unlabeled method.lambda_unlabeled=0")
+
+
+def test_null_does_not_ask_for_unlabeled_images() -> None:
+    words = ["dataset=folder", "dataset.root=photos", "dataset.unlabeled=null"]
+    command = compose_command(words, asked=False)
+    assert automatic_words(NoUnlabeledError("method", "self_training", "x"), words, command) == [
+        *words,
+        "method.lambda_unlabeled=0",
+    ]
+
+
 def test_run_that_asks_for_pseudo_labels_is_refused(photos: Path, tmp_path: Path, program: Program) -> None:
     status, output = program("train", *SMALL, "method=fixmatch")
     assert status == 2
