@@ -10,6 +10,18 @@ from typing import Any
 Row = Mapping[str, Any]
 
 
+def selection_metric(select_by: str) -> tuple[str, int]:
+    """Return the validation metric that `train.select_by` names, and the sign with which a higher value is better.
+
+    Args:
+        select_by: value of `train.select_by`, such as accuracy.
+
+    Returns:
+        The metric, such as val/accuracy; and 1, or -1 for the loss.
+    """
+    return f"val/{select_by}", -1 if select_by == "loss" else 1
+
+
 class RungScore:
     """Reader of the evaluations of a run up to a rung, the point of the training at which runs are compared.
 
@@ -21,7 +33,7 @@ class RungScore:
     def __init__(self, train: Mapping[str, Any], share: float) -> None:
         self.length_key, length = ("step", train["steps"]) if train["steps"] is not None else ("epoch", train["epochs"])
         self.position = share * length
-        self.metric = f"val/{train['select_by']}"
+        self.metric, self.sign = selection_metric(train["select_by"])
         self.step: int | None = None
         """Step of the first evaluation at or after the rung; None until then."""
         self.best: float | None = None
@@ -34,7 +46,7 @@ class RungScore:
     @property
     def score(self) -> float | None:
         """The best value so far of the metric `train.select_by`, negative for the loss, so that higher is better."""
-        return None if self.best is None else self.best if self.metric != "val/loss" else -self.best
+        return None if self.best is None else self.sign * self.best
 
     def add(self, rows: Iterable[Row]) -> "RungScore":
         """Read further rows of metrics.jsonl.
@@ -48,7 +60,7 @@ class RungScore:
             value = row.get(self.metric)
             if self.reached or value is None:
                 continue
-            choose = min if self.metric == "val/loss" else max
+            choose = max if self.sign > 0 else min
             self.best = value if self.best is None else choose(self.best, value)
             if row[self.length_key] >= self.position:
                 self.step = row["step"]

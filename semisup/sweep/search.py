@@ -16,6 +16,7 @@ from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 from semisup.errors import SettingError, first_line
 from semisup.record import write_json
 from semisup.record.reader import read_json
+from semisup.record.rung import selection_metric
 from semisup.record.status import RunStatus
 from semisup.sweep.halving import ENDED
 from semisup.sweep.job_store import JobStore
@@ -49,7 +50,9 @@ def parse_space(words: list[str]) -> Space:
     return Space(swept, list(fixed.values()))
 
 
-def search_batches(store: JobStore, n_trials: int, n_jobs: int, seed: int, words: list[str]) -> Iterator[list[int]]:
+def search_batches(
+    store: JobStore, n_trials: int, n_jobs: int, seed: int, words: list[str], select_by: str
+) -> Iterator[list[int]]:
     """Add jobs to the plan of a sweep, chosen by the results of earlier jobs; yield their numbers.
 
     The iteration ends early if a job was not run, because the sweep was stopped.
@@ -60,13 +63,16 @@ def search_batches(store: JobStore, n_trials: int, n_jobs: int, seed: int, words
         n_jobs: number of jobs to choose at once.
         seed: seed of the sampler.
         words: overrides that define the search space.
+        select_by: validation metric to optimize (`train.select_by`); the loss is minimized, others are maximized.
     """
     import optuna  # 0.4 s
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     space = parse_space(words)
     distributions = build_distributions(space)
-    study = optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
+    metric, sign = selection_metric(select_by)
+    sampler = optuna.samplers.TPESampler(seed=seed)
+    study = optuna.create_study(direction="maximize" if sign > 0 else "minimize", sampler=sampler)
     for first in range(0, n_trials, n_jobs):
         trials = [study.ask(distributions) for _ in range(first, min(first + n_jobs, n_trials))]
         jobs = [[*space.fixed, *(f"{key}={value}" for key, value in trial.params.items())] for trial in trials]
@@ -76,9 +82,9 @@ def search_batches(store: JobStore, n_trials: int, n_jobs: int, seed: int, words
             entry = store.entry(f"{number:05d}") or {"status": RunStatus.SKIPPED}
             if entry["status"] not in ENDED:
                 return
-            value = _accuracy(entry)
+            value = _read_best(entry, metric)
             study.tell(trial, value, state=optuna.trial.TrialState.FAIL if value is None else None)
-        _write_results(store, study.trials)
+        _write_results(store, study.trials, sign)
     store.close_plan()
 
 
@@ -125,18 +131,27 @@ def _distribution(override: Override) -> Any:
     return CategoricalDistribution(list(override.sweep_string_iterator()))
 
 
-def _accuracy(entry: dict[str, Any]) -> float | None:
-    """Read the validation accuracy of the run of a recorded job; None if the run is not done."""
+def _read_best(entry: dict[str, Any], metric: str) -> float | None:
+    """Read the best value of a validation metric of a recorded job's run; None if the run is not done.
+
+    Args:
+        entry: the recorded state of the job.
+        metric: name of the metric, such as val/accuracy.
+    """
     if entry["status"] != RunStatus.DONE:
         return None
-    accuracy = (read_json(Path(entry["folder"]) / "summary.json") or {}).get("best/val/accuracy")
-    return None if accuracy is None else float(accuracy)
+    value = (read_json(Path(entry["folder"]) / "summary.json") or {}).get(f"best/{metric}")
+    return None if value is None else float(value)
 
 
-def _write_results(store: JobStore, trials: list[Any]) -> None:
-    """Write the best settings so far to optimization_results.yaml (as JSON, which is valid YAML)."""
+def _write_results(store: JobStore, trials: list[Any], sign: int) -> None:
+    """Write the best settings so far to optimization_results.yaml (as JSON, which is valid YAML).
+
+    Args:
+        sign: 1 if higher values are better, -1 if lower values are better.
+    """
     done = [trial for trial in trials if trial.value is not None]
     if done:
-        best = max(done, key=lambda trial: trial.value)
+        best = max(done, key=lambda trial: sign * trial.value)
         results = {"name": "optuna", "best_params": best.params, "best_value": best.value}
         write_json(store.folder / "optimization_results.yaml", results)

@@ -68,15 +68,21 @@ def _halving_settings(
     if not _is_number(eta) or eta <= 1:
         allowed = "must be above 1: at each rung, one of this many settings continues"
         raise SettingError("hydra.sweeper.eta", eta, allowed)
-    if len(command.choices.get("train.select_by", [])) > 1:
-        allowed = "halving compares runs by this metric, so that it needs one value"
-        raise SettingError("train.select_by", "several values", allowed)
+    _require_one_metric(command, HALVING)
     _require_same_data(plan)
     if len(group_by_setting(plan)) < 2:
         allowed = f"needs at least two settings to compare, and {listed(REPETITIONS, 'and')} only repeat a setting"
         raise SettingError("hydra/sweeper", HALVING, allowed)
     _require_separate_evaluations(command.config, shares)
     return {"rungs": shares, "eta": eta}
+
+
+def _require_one_metric(command: "ComposedCommand", sweeper: str) -> None:
+    """Raise SettingError if `train.select_by`, the metric by which a sweeper compares runs, has several values."""
+    words = command.choices.get("train.select_by", ["one value"])
+    if len(words) != 1:
+        allowed = f"hydra/sweeper={sweeper} compares runs by this metric, so that it needs one value"
+        raise SettingError("train.select_by", "several values", allowed)
 
 
 def _require_same_data(plan: Sequence[Sequence[str]]) -> None:
@@ -146,10 +152,12 @@ def _search_settings(command: "ComposedCommand", node: dict[Any, Any], words: li
                 f"a search compares single runs; search one {noun}, then repeat the best settings with {bare}=0,1,2"
             )
             raise SettingError(bare, typed, allowed)
+    _require_one_metric(command, SEARCH)
     if find_spec("optuna") is None:
         raise SettingError("hydra/sweeper", SEARCH, "needs Optuna; type pip install 'semisup[optuna]'")
     build_distributions(space)  # raises an error for an invalid range before the worker starts
-    return {key: node[key] for key in ("n_trials", "n_jobs")} | {"seed": seed, "words": own}
+    select_by = str(command.config.train.select_by)
+    return {key: node[key] for key in ("n_trials", "n_jobs")} | {"seed": seed, "words": own, "select_by": select_by}
 
 
 def _is_number(value: object) -> bool:

@@ -1,4 +1,4 @@
-"""Search with Optuna: it maximizes validation accuracy, and the same command continues the search."""
+"""Search with Optuna: it optimizes train.select_by, and the same command continues the search."""
 
 import json
 import subprocess
@@ -93,7 +93,7 @@ def test_search_proposes_the_same_settings_if_it_is_told_the_same_results(tmp_pa
     for name, batch in (("one", 1), ("again", 1), ("two", 2)):
         store = JobStore(tmp_path / name)
         store.begin(None, name, is_open=True)
-        for number, numbers in enumerate(search_batches(store, 14, batch, 0, words)):
+        for number, numbers in enumerate(search_batches(store, 14, batch, 0, words, "accuracy")):
             assert numbers == [*range(number * batch, number * batch + batch)]
             for each in numbers:
                 store._write(f"jobs/{each:05d}.json", finished(tmp_path / f"{each}", 0.1 * (each % 3)))
@@ -106,9 +106,22 @@ def test_search_proposes_the_same_settings_if_it_is_told_the_same_results(tmp_pa
     assert all(0.1 <= float(each["threshold.tau"]) <= 0.9 for each in tried)
 
 
-def finished(folder: Path, accuracy: float) -> dict[str, Any]:
+@pytest.mark.parametrize(("metric", "best"), [("loss", 0.1), ("macro_f1", 0.3)])
+def test_search_optimizes_the_metric_of_select_by(metric: str, best: float, tmp_path: Path) -> None:
+    store = JobStore(tmp_path / "sweep")
+    store.begin(None, "x", is_open=True)
+    for (number,) in search_batches(store, 3, 1, 0, ["threshold.tau=interval(0.1,0.9)"], metric):
+        value = (0.2, 0.1, 0.3)[number]
+        store._write(f"jobs/{number:05d}.json", finished(tmp_path / f"{number}", 0.5, **{f"best/val/{metric}": value}))
+    results = json.loads((store.folder / "optimization_results.yaml").read_text())
+    assert results["best_value"] == best
+    job = (store.plan() or [])[(0.2, 0.1, 0.3).index(best)]
+    assert job == [f"threshold.tau={results['best_params']['threshold.tau']}"]
+
+
+def finished(folder: Path, accuracy: float, **metrics: float) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
-    (folder / "summary.json").write_text(json.dumps({"best/val/accuracy": accuracy}))
+    (folder / "summary.json").write_text(json.dumps({"best/val/accuracy": accuracy} | metrics))
     return {"status": "done", "folder": str(folder), "companions": []}
 
 
@@ -127,6 +140,7 @@ def finished(folder: Path, accuracy: float) -> dict[str, Any]:
             ("dataset.fold=0,1",),
             "dataset.fold=0,1: .* search one fold, then repeat the best settings with dataset.fold=0,1,2",
         ),
+        (("train.select_by=accuracy,loss",), "hydra/sweeper=search compares runs by this metric"),
         (("no optuna",), "needs Optuna; type pip install 'semisup.optuna.'"),
     ],
 )
