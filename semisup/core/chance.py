@@ -1,7 +1,6 @@
 """Compute the accuracy above which a classifier is significantly better than guessing."""
 
 import numpy
-from scipy import special  # scipy.stats takes four times as long to import
 from torch import Tensor
 
 SIGNIFICANCE = 0.01
@@ -20,6 +19,8 @@ def chance_limit(targets: Tensor) -> float:
     Returns:
         (c + 1/2) / n; 0 without images. An accuracy is a multiple of 1 / n, so it never equals this limit.
     """
+    from scipy import special  # only here: most runs do not need it
+
     n = len(targets)
     if n == 0:
         return 0.0

@@ -159,6 +159,7 @@ def test_key_changes_with_instruction_set_versions_and_code(weights: Path, monke
 CANNOT_CHANGE_A_FEATURE = (
     "semisup.errors",
     "semisup.text",
+    "semisup.core.added_setting",  # of the run id
     "semisup.core.device",  # where tensors are
     "semisup.core.types",
     "semisup.features.recipe",  # whose output is the key

@@ -170,7 +170,7 @@ def test_control_of_noisy_student_restarts_above_the_gate() -> None:
 def test_noisy_student_does_not_restart_at_an_accuracy_that_is_not_a_number() -> None:
     method: Any = control_of(a_run("noisy_student", "fixed")).settings.method
     restarts: list[int] = []
-    training: Any = types.SimpleNamespace(restart=restarts.append)
+    training: Any = types.SimpleNamespace(restart=restarts.append, validation_targets=torch.zeros(0))
     rounds = method.on_evaluation(training, {"round": torch.zeros(())}, Position(0, 3, 0, 0.5), float("nan"))
     with pytest.raises(StopIteration):
         next(rounds)

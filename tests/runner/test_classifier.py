@@ -146,5 +146,5 @@ def test_refusals_name_the_run_or_the_device(tmp_path: Path) -> None:
         load_classifier(RUN, RUN).embeddings([])
     with pytest.raises(RecordError, match="the directory of a run"):
         load_classifier(tmp_path)
-    with pytest.raises(SettingError, match=r"device=gpu: must be auto, cpu, cuda or cuda:<number>"):
+    with pytest.raises(SettingError, match=r"device=gpu: must be auto, cpu, mps, cuda or cuda:<number>"):
         load_classifier(RUN, device="gpu")
