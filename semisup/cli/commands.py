@@ -6,6 +6,7 @@ import io
 import os
 import select
 import sys
+from pathlib import Path
 
 from semisup import __version__
 from semisup.runtime.atomic_files import redirect_to_devnull
@@ -134,8 +135,11 @@ def _run_command(words: list[str]) -> int:
         print(f"semisup: {_unknown_command(words)}", file=sys.stderr)
         return 2
     parser, arguments, rest = _parse(words)
+    if hasattr(arguments, "paths") and not any(word.startswith("-") for word in rest):
+        arguments.paths += map(Path, rest)  # paths after a flag: argparse collects only those before it
+        rest = []
     if rest and not (hasattr(arguments, "settings") and all("=" in word and word[0] != "-" for word in rest)):
-        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+        getattr(arguments, "parser", parser).error(f"unrecognized arguments: {' '.join(rest)}")
     if arguments.command is None:
         parser.print_help()
         return 2
@@ -178,6 +182,7 @@ def _parse(words: list[str]) -> tuple[argparse.ArgumentParser, argparse.Namespac
         command = commands.add_parser(name, help=about, add_help=name != "train")
         if name != "train":
             importlib.import_module(f"semisup.cli.{name}").add_arguments(command)
+            command.set_defaults(parser=command)  # whose usage an error prints
     return parser, *parser.parse_known_args(words)
 
 

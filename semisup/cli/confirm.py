@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="the folder of a sweep: outputs/NAME")
     parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="hydra/launcher=NAME or tracking.KEY=VALUE")
-    parser.add_argument("--seeds", type=int, default=10, help="number of new seeds (default 10)")
+    parser.add_argument("--seeds", type=int, default=10, help="number of new seeds, from 3 to 100 (default 10)")
     parser.set_defaults(run_command=confirm_command)
 
 

@@ -161,13 +161,20 @@ def _split_paths(paths: list[Path]) -> tuple[list[Path], list[Path]]:
         The run directories, and the paths of images.
 
     Raises:
-        RecordError: the first path is a folder of runs, or there are no paths of images.
+        RecordError: the first path is a folder of runs or of images, or there are no paths of images.
     """
     from semisup.analysis.runs import is_run
     from semisup.errors import RecordError
     from semisup.images.scan import has_run_files
 
-    is_run_path = [number == 0 or has_run_files(path) for number, path in enumerate(paths)]
+    is_run_path = [has_run_files(path) for path in paths]
+    if not is_run(paths[0]) and any(is_run_path) and _best_run(paths[0]) is None:
+        ordered = sorted(paths, key=lambda path: not has_run_files(path))
+        words = " ".join(shell_quote(path) for path in ordered)
+        raise RecordError(
+            f"{paths[0]}: is not the directory of a run; the run comes first: type semisup predict {words}"
+        )
+    is_run_path[0] = True
     runs = [path for path, is_one in zip(paths, is_run_path, strict=True) if is_one]
     images = [path for path, is_one in zip(paths, is_run_path, strict=True) if not is_one]
     typed = " ".join(shell_quote(path) for path in images) or "images/"

@@ -231,6 +231,8 @@ def _unknown_option(group: str, name: str, message: str) -> SettingError:
         if path is None:
             return SettingError(group, name, f"the module {module} of this option is not installed")
         return SettingError(group, name, f"this option has no YAML file; create {path}")
+    if group == "hydra/sweeper":  # the list of `--help`; Hydra's own sweeper is the default and need not be typed
+        return unknown_option(group, name, option_files(group))
     listed = message.partition("Available options in")[2].partition("Config search path")[0]
     return unknown_option(group, name, [line.strip() for line in listed.splitlines()[1:] if line.strip()])
 

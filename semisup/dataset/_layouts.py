@@ -4,6 +4,7 @@ A new layout is a module `_layout_*.py` and one line in `LAYOUTS`.
 """
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from semisup.dataset import (
@@ -21,7 +22,7 @@ from semisup.dataset._listing import Listing, SetNames
 from semisup.dataset._source import Source, last_name
 from semisup.errors import DataError, SettingError
 from semisup.images.scan import shown
-from semisup.text import counted, listed
+from semisup.text import counted, listed, shell_quote
 
 AUTO = "auto"
 """Value of `dataset.layout` with which the layout is detected."""
@@ -121,6 +122,14 @@ ADVICE: Mapping[str, str] = {
 """Layout -> what to do for it, in the error for files of no known layout."""
 
 
+def _advice(source: Source, layout: str) -> str:
+    """Return what to do for a layout; for a table, with the path of the first table that is there."""
+    tables = source.tables()
+    if layout != "table" or not tables or not Path(source.shown(".")).is_dir():
+        return ADVICE[layout]
+    return f"for a table, type its path, as dataset.root={shell_quote(Path(source.shown(tables[0])))}"
+
+
 def _no_layout(source: Source, names: SetNames) -> DataError:
     """Build the error for files that match no layout: it describes the files and the most similar layouts."""
     folders = [f"{shown(last_name(each))}/" for each in source.subfolders(".")]
@@ -133,7 +142,7 @@ def _no_layout(source: Source, names: SetNames) -> DataError:
     hint = next((f" (did you mean dataset.root={root}?)" for root in _other_roots(source, names)), "")
     closest = ["file_names", "splits" if train else "classes"] if any(flat) else ["splits", "folders"]
     closest = ["table", *closest] if source.tables() else closest
-    advice = "; ".join(ADVICE[each] for each in closest)
+    advice = "; ".join(_advice(source, each) for each in closest)
     if classes := _layout_file_names.possible_classes(source, names):
         guess = (
             f"if {some(classes, 5)} are the classes, type dataset.layout=file_names; if another part of the names is"

@@ -66,7 +66,11 @@ def write_labeling_files(run: Path, config: ConfigDict, options: LabelingOptions
     if options.check_labels:
         require_cleanlab()
     if os.path.lexists(options.output):
-        raise SettingError("--output", options.output, "exists already, and is not overwritten; give another folder")
+        raise SettingError(
+            "--output",
+            options.output,
+            "exists already, and is not overwritten; type --output FOLDER with the name of a new folder",
+        )
     with Bars() as bars:
         data = read_run(run, config, bars)
     _check_output(options.output, data)

@@ -63,8 +63,8 @@ def automatic_words(error: NoUnlabeledError, words: list[str], command: Composed
         raise error
     if expects or error.ignored:
         typed = printable(shlex.join(["semisup", "train", *(["-m"] if command.several else []), *changed]), 2000)
-        allowed = f"{error.allowed}; to train on the labels alone, type {typed}"
-        raise SettingError(error.key, error.value, "; ".join(filter(None, (allowed, error.ignored))))
+        parts = (error.allowed, error.ignored, f"to train on the labels alone, type {typed}")
+        raise SettingError(error.key, error.value, "; ".join(filter(None, parts)))  # the command can be copied
     return changed
 
 

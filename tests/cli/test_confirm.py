@@ -4,6 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from semisup.analysis.confirmation import FEWEST_SEEDS, MOST_SEEDS
 from semisup.cli.commands import run_command_line
 
 TINY = (
@@ -21,3 +24,9 @@ def test_time_limit_of_the_sweep_does_not_end_its_confirmation(tmp_path: Path, m
     assert "Confirmed" in output
     plan = json.loads((tmp_path / "outputs/runs_confirm/confirmation.json").read_text())
     assert len(plan["seeds"]) == 3
+
+
+def test_help_names_the_allowed_numbers_of_seeds(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run_command_line(["confirm", "--help"])
+    assert f"from {FEWEST_SEEDS} to {MOST_SEEDS}" in " ".join(capsys.readouterr().out.split())

@@ -165,7 +165,9 @@ def refused(place: Path, *words: str) -> str:
 
 def test_what_cannot_be_done_is_one_line(labeled: Path) -> None:
     run = str(only_run(labeled))
-    assert "--output=out: exists already" in refused(labeled, run, "--output", "out")
+    assert "--output=out: exists already, and is not overwritten; type --output FOLDER" in refused(
+        labeled, run, "--output", "out"
+    )
     assert "must be at most 24" in refused(labeled, run, "--output", "new", "--next", "25")
     assert "--threshold=1.5: must be in [0, 1]" in refused(labeled, run, "--output", "new", "--threshold", "1.5")
     assert "dataset.unlabeled" in refused(labeled, run, "--output", "photos/training/unlabeled/new")

@@ -184,6 +184,20 @@ def test_top_is_bounded_by_the_classes(images: Path, program: Program, top: str)
     assert f"--top={top}: must be from 1 to 10, the number of classes" in output
 
 
+def test_images_before_the_run_are_refused_with_the_order_to_type(images: Path, program: Program) -> None:
+    shutil.copytree(RUN, "run")
+    status, output = program("predict", "images", "run")
+    assert status == 2
+    message = "images: is not the directory of a run; the run comes first: type semisup predict run images"
+    assert output == f"semisup predict: {message}\n"
+
+
+def test_paths_after_a_flag_are_images(images: Path, program: Program) -> None:
+    assert program("predict", str(RUN), "--probabilities", "images") == program(
+        "predict", str(RUN), "images", "--probabilities"
+    )
+
+
 def test_folder_of_a_sweep_is_answered_with_the_line_to_type(images: Path, program: Program) -> None:
     run = Path("outputs/mine/run")
     shutil.copytree(RUN, run)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from semisup.cli.commands import run_command_line
 from tests.conftest import Program
 from tests.report.run_maker import make, plain_of
 
@@ -27,6 +28,15 @@ def test_line_to_type_is_printed(tmp_path: Path, program: Program, words: list[s
     status, output = program(*words)
     assert status == 2
     assert message in output
+
+
+def test_words_that_a_command_does_not_take_print_its_own_usage(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        run_command_line(["advise", "a", "b"])
+    assert (
+        capsys.readouterr().err
+        == "usage: semisup advise [-h] FOLDER\nsemisup advise: error: unrecognized arguments: b\n"
+    )
 
 
 @pytest.mark.parametrize("command", ["show", "label", "export", "predict", "reproduce"])

@@ -10,9 +10,10 @@ from omegaconf import OmegaConf
 
 from semisup.cli.train import train_command
 from semisup.config import reference, registry, schema
-from semisup.config.compose import option_files
+from semisup.config.compose import check_names, option_files
 from semisup.config.declared_settings import declared_settings
 from semisup.config.nodes import SECTIONS
+from semisup.errors import SettingError
 from tests.conftest import compose
 
 OPTIONS = [(group, name) for group in registry.GROUPS for name in option_files(group)]
@@ -91,6 +92,12 @@ def test_help_of_an_option_prints_its_keys_and_imports_no_torch() -> None:
     assert "threshold.tau=0.95    (a number, in [0, 1])\n    minimum confidence for the class" in done.stdout
     assert "weak.shift=0.125" in done.stdout
     assert "model.freeze=none    (text, one of none, encoder, blocks)" in done.stdout
+
+
+def test_sweepers_of_the_help_are_those_of_the_error() -> None:
+    with pytest.raises(SettingError, match="must be one of halving, search "):
+        check_names(["hydra/sweeper=halvin"])
+    assert option_files("hydra/sweeper") == ["halving", "search"]
 
 
 @pytest.mark.parametrize("word", ["threshold", "hydra/launcher=cores", "experiment=photographs", "train", "run"])

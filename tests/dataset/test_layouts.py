@@ -213,6 +213,13 @@ def test_unknown_layout_is_refused_with_the_closest(tmp_path: Path, places: list
         inspect(tmp_path)
 
 
+def test_table_without_layout_is_named_in_the_command(tmp_path: Path) -> None:
+    fill(tmp_path, ["img/a"], 3)
+    (tmp_path / "labels.csv").write_text("file,class\n")
+    with pytest.raises(DataError, match=rf"type its path, as dataset\.root={tmp_path}/labels\.csv"):
+        inspect(tmp_path)
+
+
 def test_single_class_folder_is_refused_with_what_is_missing(tmp_path: Path) -> None:
     fill(tmp_path, ["photos/cat"], 3)
     with pytest.raises(DataError) as error:

@@ -106,7 +106,8 @@ def test_ignored_files_are_named_and_not_taken_for_missing_ones(photos: Path, pr
     (photos / "unlabeled" / "a.raw").write_bytes(b"raw")
     status, output = program("train", *SMALL)
     assert status == 2
-    assert output.strip().endswith("method.lambda_unlabeled=0; ignored 1 file: 1 .raw")
+    assert "; ignored 1 file: 1 .raw; to train on the labels alone, type semisup train" in output
+    assert output.strip().endswith("method.lambda_unlabeled=0")
 
 
 def test_python_trains_on_the_labels_alone(photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
