@@ -1,6 +1,7 @@
 """Explain why a run whose method uses pseudo-labels used none."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,14 @@ def explain_unused(run_config: RunConfig, folder: Path, summary: dict[str, Any])
     return f"no pseudo-label was used: {reason}" if reason else ""
 
 
-def find_unused_reason(run_config: RunConfig, folder: Path, summary: dict[str, Any], chance: float | None) -> str:
+def find_unused_reason(
+    run_config: RunConfig, folder: Path, summary: dict[str, Any], chance: Callable[[], float] | None
+) -> str:
     """Find the reason why the run in `folder` used no pseudo-label, for its summary.json.
 
     Args:
-        chance: highest validation accuracy that guessing can be expected to reach; None = unknown.
+        chance: function that computes the highest validation accuracy that guessing can be expected to reach. It is
+            called only if the reason depends on it, because it imports scipy. None = unknown.
 
     Returns:
         "" if the run used a pseudo-label at any time, or its method uses none.
@@ -127,13 +131,16 @@ def _due_accuracies(run_config: RunConfig, folder: Path, summary: dict[str, Any]
     return due
 
 
-def _never_labeled(config: dict[str, Any], due: dict[int, float], best: float, chance: float | None) -> str:
+def _never_labeled(
+    config: dict[str, Any], due: dict[int, float], best: float, chance_of: Callable[[], float] | None
+) -> str:
     gate, every = config["method"].get("gate"), config["method"].get("refresh_every")
     if not due:
         return (
             f"the unlabeled set was never due to be labeled (method.refresh_every={every}); train longer, or lower "
             "method.refresh_every"
         )
+    chance = None if chance_of is None else chance_of()
     highest, limit = max(due.values()), chance if gate == "auto" else gate
     when = ", ".join(map(str, list(due)[:3])) + (", ..." if len(due) > 3 else "")
     number = f" ({chance:.3f})" if gate == "auto" and chance is not None else ""

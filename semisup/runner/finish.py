@@ -51,8 +51,9 @@ def finish_run(
     method = run_config.settings.method
     if method.uses_unlabeled and getattr(method, "gate", None) == "auto" and not run_config.settings.train.refit:
         added["pseudo/gate"] = _gate(run_config, data)
-    chance = chance_limit(data.validation.targets)
-    if reason := find_unused_reason(run_config, record.folder, event.summary | added, chance):
+    if reason := find_unused_reason(
+        run_config, record.folder, event.summary | added, lambda: chance_limit(data.validation.targets)
+    ):
         added["unused_reason"] = reason
     summary = record.finish(replace(event, summary=event.summary | added), sorted(plots))
     with _warn_on_error("the plots of the run were not all uploaded to the tracker"):

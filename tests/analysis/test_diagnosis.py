@@ -70,7 +70,7 @@ def test_run_of_one_epoch_was_never_due(tmp_path: Path) -> None:
 )
 def test_suggested_gate_is_never_below_chance(tmp_path: Path, gate: str, chance: float, advice: str) -> None:
     folder = make(tmp_path, plain_of(), val=0.5)
-    reason = find_unused_reason(checked(f"method.gate={gate}"), folder, {"best/val/accuracy": 0.5}, chance)
+    reason = find_unused_reason(checked(f"method.gate={gate}"), folder, {"best/val/accuracy": 0.5}, lambda: chance)
     named = "auto (0.523)" if gate == "auto" else gate
     due = "when the unlabeled set was due to be labeled (after epoch 1: at most 0.500)"
     assert reason == f"validation accuracy never exceeded method.gate={named} {due}{advice}"

@@ -27,10 +27,12 @@ PROGRAM = """
 import sys
 from semisup.record import heartbeat
 heartbeat.STALE_SECONDS, heartbeat.INTERVAL_SECONDS = 4.0, 0.5
+from semisup.runner import run
+run.delete_finished_states = lambda folder: None
 from semisup.__main__ import main
 sys.exit(main())
 """
-"""The real program, with seconds in place of minutes."""
+"""The real program, with seconds in place of minutes; it keeps the last state of a finished run, to compare it."""
 
 FOREIGN = {"host": "elsewhere", "boot": "b", "namespace": "1", "process": 7, "started": "2"}
 
