@@ -30,7 +30,7 @@ $(DEV_READY): pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable ".[dev]"
 	@touch $(RUN_READY) $@
 
-demo: $(RUN_READY)  ## sweep threshold x strength on real digits, confirm the best cell on fresh seeds, compare (5 minutes on two idle cores)
+demo: $(RUN_READY)  ## sweep threshold x strength on real digits, confirm the best cell on fresh seeds, compare (4 minutes on two idle cores)
 	$(BIN)/semisup train -m experiment=threshold_by_strength hydra/launcher=cores
 	$(BIN)/semisup confirm outputs/threshold_by_strength hydra/launcher=cores
 

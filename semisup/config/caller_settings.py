@@ -73,7 +73,7 @@ def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[s
 
 
 def _default_overrides(config: dict[str, Any], given: dict[str, Any]) -> list[str]:
-    """List the overrides (KEY=VALUE) from which Hydra composes the user's default settings.
+    """List the overrides (KEY=VALUE) that select the same options as the saved config, and no other setting.
 
     Args:
         config: the saved config. It may be damaged, so an option that does not exist is ignored.

@@ -1,4 +1,4 @@
-"""Cross-entropy with a shift and a weight for each class, and cross-entropy with a weight for each image."""
+"""Cross-entropy with a weight for each class and a constant added to the logits of each class, or with image weights."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""The image files of each split of a data set, and the lists in which they are decoded."""
+"""Find the image files of each split of a data set, and divide them into the lists that are decoded one by one."""
 
 import operator
 from collections.abc import Mapping, Sequence

@@ -112,7 +112,11 @@ def find_duplicates(images: Mapping[str, Images]) -> Duplicates:
 
 
 def equal_only(groups: Iterable[Iterable[DuplicateImage]]) -> Duplicates:
-    """Sort groups of equal images into the kinds `leaks`, `two_classes` and `repeats`, without near duplicates."""
+    """Divide groups of equal images by kind; near duplicates are not searched for.
+
+    Returns:
+        leaks = groups in more than one split, two_classes = groups with different classes, repeats = all others.
+    """
     groups_of: dict[str, list[list[DuplicateImage]]] = {"leaks": [], "two_classes": [], "repeats": []}
     counts = dict.fromkeys(groups_of, 0)
     for group in groups:

@@ -9,6 +9,8 @@ model already classifies well: those whose predicted probability of the true cla
 
     eta_t = a_t * (1 - 1/K) + 1/K        K classes
 
+U is the number of unlabeled images of a step, weight_i comes from the threshold policy, and r(t) is `ramp_factor`.
+
 By the setting `tsa`, a_t is t (linear), 1 - exp(-5 * t) (log) or exp(5 * (t - 1)) (exp), with the progress t in [0, 1].
 With tsa=none, all labeled images are used. Annealing also applies with lambda_unlabeled=0. If the threshold policy
 aligns distributions, the predictions of the weak views are aligned before they are sharpened.

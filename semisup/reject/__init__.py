@@ -61,7 +61,7 @@ class FeatureReject(Reject, Protocol):
     """
 
     def score_features(self, features: Tensor, labeled: Tensor) -> Tensor:
-        """Compute the scores of n images, (n,) float32.
+        """Compute the scores of n images, (n,) float32; an image with a low score is rejected.
 
         Args:
             features: (n, D) float32.

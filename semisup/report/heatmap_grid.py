@@ -62,7 +62,7 @@ class HeatmapCell:
     """A cell of a heat map.
 
     x: 0 for the leftmost column
-    y: 0 for the lowest line, CONTROL for the line of controls below it
+    y: 0 for the lowest line of settings, CONTROL for the additional line of control runs under the settings
     value: mean and spread; None = the cell is hatched
     folder: the run to which the cell links: the best of the cell's runs on validation; None if there is no run
     bold: whether the interval of the gain lies above 0

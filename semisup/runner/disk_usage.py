@@ -55,7 +55,7 @@ class DiskUsage:
         return sum(self.sizes[path] for path in self.files[kind])
 
     def removable(self) -> list[Path]:
-        """List the files that can be deleted; while a run is in progress, these are only states of finished runs."""
+        """List the files that can be deleted; while a run is in progress, only checkpoints of finished runs."""
         kinds = (STATES,) if self.live else REMOVABLE
         return [path for kind in kinds for path in self.files[kind]]
 
