@@ -1,4 +1,4 @@
-"""Cross-entropy with a weight for each class and a constant added to the logits of each class, or with image weights."""
+"""Cross-entropy with image weights, or with a weight for each class and a constant added to the logits of each class."""
 
 from typing import NamedTuple
 
