@@ -73,7 +73,9 @@ def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[s
 
 
 def _default_overrides(config: dict[str, Any], given: dict[str, Any]) -> list[str]:
-    """List the overrides (KEY=VALUE) that select the same options as the saved config, and no other setting.
+    """List the overrides (KEY=VALUE) with which Hydra composes the default settings of the user who runs a command.
+
+    They select the data set and encoder of the saved config, and the tracker and output folder that the user has given.
 
     Args:
         config: the saved config. It may be damaged, so an option that does not exist is ignored.

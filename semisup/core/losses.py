@@ -1,4 +1,4 @@
-"""Cross-entropy with image weights, or with a weight for each class and a constant added to the logits of each class."""
+"""Cross-entropy with image weights, or with class weights and a constant added to the logits of each class."""
 
 from typing import NamedTuple
 
