@@ -77,6 +77,7 @@ def test_interrupt_at_any_time_prints_no_traceback(folder: Path, name: str) -> N
 
 IMPORT_THAT_REPLACES_THE_EXCEPTION = """
 import runpy, signal, sys, types
+signal.signal(signal.SIGINT, signal.default_int_handler)  # the tests may run in the background
 class Commands(types.ModuleType):
     def __getattr__(self, name):
         if name != "run_command_line":
