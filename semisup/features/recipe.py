@@ -6,11 +6,12 @@
     image         channels and side of the decoded image
     libraries     versions of torch and timm
     device        cpu, or the name of the GPU with the versions of CUDA and cuDNN; the instruction set of the CPU
-    code          source of the modules that augment and encode
+    code          source of the modules that augment and encode, without comments and docstrings
 
 Machines with another device or other versions need a pack of their own.
 """
 
+import ast
 import dataclasses
 import hashlib
 import importlib
@@ -109,5 +110,14 @@ def _source_digest() -> str:
     for name in SOURCES:
         path = Path(str(importlib.import_module(name).__file__))
         for file in sorted(path.parent.glob("*.py")) if path.name == "__init__.py" else [path]:
-            digest.update(file.name.encode() + b"\n" + file.read_bytes())
+            digest.update(f"{file.name}\n{statements(file.read_text('utf-8'))}\n".encode())
     return digest.hexdigest()
+
+
+def statements(source: str) -> str:
+    """Remove the comments and docstrings from Python source code, so that rewording them does not change a key."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body[0] = ast.Expr(ast.Constant(...))
+    return ast.unparse(tree)

@@ -191,6 +191,16 @@ def test_key_covers_every_module_that_the_encoding_imports() -> None:
     assert [name for name in waiting if not covered(name, SOURCES)] == []
 
 
+def test_key_ignores_comments_and_docstrings_but_no_statement() -> None:
+    from semisup.features.recipe import statements
+
+    code = '"""Module."""\nclass A:\n    """Class."""\n    def f():\n        """Function."""\n        return 1  # one\n'
+    reworded = code.replace("Module", "A module").replace("Class", "A class").replace("Function", "A function")
+    assert statements(code) == statements(reworded.replace("# one", "# the only value"))
+    assert statements(code) != statements(code.replace("return 1", "return 2"))
+    assert statements('x = "text"') != statements('x = "other text"')
+
+
 @pytest.mark.parametrize("damage", ["bit", "truncated", "header", "empty"])
 def test_damaged_file_is_encoded_again_with_a_warning(weights: Path, tmp_path: Path, damage: str) -> None:
     images, of = toy_images(6, 3), recipe(weights)
