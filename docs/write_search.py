@@ -71,6 +71,7 @@ LOSS = [
     *({"loss": "logit_adjustment", "loss.unlabeled": unlabeled} for unlabeled in ("none", "labels", "estimate")),
 ]
 DEBIAS = {"debias": "debiaspl", "debias.momentum": "0.99"}
+TEACHERS = {"labeler.teachers": "3"}
 PAIRS = [REJECT[2] | LOSS[0], REJECT[2] | LOSS[3], REJECT[2] | DEBIAS, LOSS[1] | DEBIAS]
 
 
@@ -89,8 +90,9 @@ def combinations() -> Iterator[Settings]:
     for policy in ("fixed at 0.7", "adamatch", "softmatch"):
         for remedy in (*REJECT, *LOSS, DEBIAS, *PAIRS):
             yield FIXMATCH | POLICIES[policy] | remedy
+    yield from (SELF_TRAINING | POLICIES[policy] | TEACHERS for policy in ("fixed at 0.7", "adamatch"))
     half = PROPAGATION | {"threshold": "fixed", "threshold.tau": "0.5"}
-    for remedy in (*REJECT, *LOSS, *PAIRS[:2]):
+    for remedy in (*REJECT, *LOSS, *PAIRS[:2], TEACHERS):
         yield half | remedy
 
 
@@ -98,7 +100,7 @@ def rows() -> list[Settings]:
     """List the settings of every run: all with the first seed, then all with the second one, and so on."""
     every = list(combinations())
     return [
-        data | {"name": name, "seed": seed} | each for name, data in DATA.items() for seed in SEEDS for each in every
+        data | {"name": name, "seed": seed} | each for seed in SEEDS for name, data in DATA.items() for each in every
     ]
 
 
