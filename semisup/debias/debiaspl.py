@@ -35,7 +35,7 @@ SMALLEST_SHARE = 1e-8
 
 @dataclass(frozen=True)
 class DebiasPL:
-    """Settings of DebiasPL. Keys: `conf/debias/debiaspl.yaml`."""
+    """Settings of DebiasPL, explained in `conf/debias/debiaspl.yaml`."""
 
     strength: float
     momentum: float

@@ -29,7 +29,7 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class ClassWeights:
-    """Settings of class weights. Keys: `conf/loss/class_weights.yaml`."""
+    """Settings of class weights, explained in `conf/loss/class_weights.yaml`."""
 
     beta: float
 

@@ -36,9 +36,9 @@ SMALLEST_SHARE = 1e-6
 
 @dataclass(frozen=True)
 class LogitAdjustment:
-    """Settings of logit adjustment; `momentum` is the m in the formula at the top of this module.
+    """Settings of logit adjustment, explained in `conf/loss/logit_adjustment.yaml`.
 
-    Keys: `conf/loss/logit_adjustment.yaml`.
+    `momentum` is the m in the formula at the top of this module.
     """
 
     scale: float

@@ -37,7 +37,7 @@ OLD_DENSENET_KEY = re.compile(r"(.*denselayer\d+\.(?:norm|conv))\.([12]\..*)")
 
 @dataclass(frozen=True)
 class TorchvisionClassifier:
-    """Settings of a torchvision classifier. Keys: `conf/model/torchvision.yaml`."""
+    """Settings of a torchvision classifier, explained in `conf/model/torchvision.yaml`."""
 
     architecture: str
     weights: str | None

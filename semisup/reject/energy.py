@@ -19,7 +19,7 @@ from semisup.reject._limits import Limits
 
 @dataclass(frozen=True)
 class Energy(Limits):
-    """Settings of the energy score. Keys: `conf/reject/energy.yaml`."""
+    """Settings of the energy score, explained in `conf/reject/energy.yaml`."""
 
     temperature: float
 

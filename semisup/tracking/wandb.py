@@ -58,7 +58,7 @@ GRACE_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Wandb:
-    """Settings of tracking in W&B. Keys: `conf/tracking/wandb.yaml`."""
+    """Settings of tracking in W&B, explained in `conf/tracking/wandb.yaml`."""
 
     project: str
     entity: str | None

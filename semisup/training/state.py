@@ -50,7 +50,7 @@ SELECTION_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "loss")
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Settings of the training, of evaluation and of model selection. Keys: `train` in `conf/train.yaml`."""
+    """Settings of the training, of evaluation and of model selection, explained under `train` in `conf/train.yaml`."""
 
     epochs: int | None
     steps: int | None
