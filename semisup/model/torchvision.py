@@ -162,7 +162,7 @@ class TorchvisionClassifier:
         """Return the entry of torchvision's list of weights that the setting `weights` names.
 
         Returns:
-            the entry DEFAULT for a local file; None without pretrained weights.
+            For weights in a local file, the entry DEFAULT; without pretrained weights, None.
         """
         if self.weights is None:
             return None
