@@ -1,15 +1,15 @@
 """The augmentation of the Food-11 tutorial: torchvision's RandomResizedCrop, then RandomRotation.
 
-With strength s in [0, 1]:
+With strength s in [0, 1] and the settings scale_min, ratio_max and degrees:
 
-    area of the crop, as a fraction of the image uniform in [1 - s * (1 - scale_min), 1]
-    width / height                               log-uniform in [ratio_max^-s, ratio_max^s]
-    rotation in degrees                          uniform in [-s * degrees, s * degrees]
+    area of the crop / area of the image    uniform in [1 - s * (1 - scale_min), 1]
+    width of the crop / its height          log-uniform in [ratio_max^-s, ratio_max^s]
+    rotation in degrees                     uniform in [-s * degrees, s * degrees]
 
 s = 1 with scale_min 0.08, ratio_max 4/3 and degrees 50 is the tutorial's RandomResizedCrop(scale=(0.08, 1), ratio=(3/4,
 4/3)) and RandomRotation(50); s = 0 is the identity. Ten crops are drawn, and the first one inside the image is used; if
-there is none, the whole image is used. Unlike in torchvision, crops are not rounded to whole pixels, and crop and
-rotation are one bilinear resampling.
+there is none, the whole image is used. In torchvision, crops are rounded to whole pixels and resampled before the
+rotation; here, they are not rounded, and crop and rotation are one bilinear resampling.
 """
 
 import math

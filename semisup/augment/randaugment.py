@@ -8,20 +8,20 @@ CutOut, a gray square. The magnitude of an operation is uniform between
 where s is the strength in [0, 1]. s = 1 is the full range [low, high], and s = 0 is the identity:
 
                                             neutral    low      high
-    AutoContrast, Equalize                  0          1        1        fraction of the result in the blend
-    Brightness, Color, Contrast, Sharpness  1          0.05     0.95     Pillow's enhance factor: 1 = the image, 0 =
-                                                                         black, gray, mean gray, 3x3 mean
+    AutoContrast, Equalize                  0          1        1        weight of the result in its mean with the image
+    Brightness, Color, Contrast, Sharpness  1          0.05     0.95     factor of Pillow's ImageEnhance; 1 = the image
     Posterize                               8          4        8        bits kept, rounded to integers
     Solarize                                256        0        256      values from this one on are inverted
     Rotate                                  0          -30      30       degrees
-    ShearX, ShearY                          0          -0.3     0.3      pixels per pixel
+    ShearX, ShearY                          0          -0.3     0.3      shift in pixels per pixel of distance
     TranslateX, TranslateY                  0          -0.3     0.3      fraction of the side
     Identity
     CutOut                                  0          0        cutout   side of the square, as a fraction of the
                                                                          image's side
 
-Geometric operations take the nearest pixel and fill with black, as in FixMatch's code. The center of the square is
-uniform in the image; the part of the square inside the image is filled with 127/255.
+With factor 0, Brightness gives black, Color a gray image, Contrast the mean gray, and Sharpness a 3x3 mean. Geometric
+operations take the nearest pixel and fill with black, as in FixMatch's code. The center of the CutOut square is uniform
+in the image; the part of the square inside the image is filled with 127/255.
 """
 
 from dataclasses import dataclass
