@@ -28,8 +28,8 @@ def commands_for(finding: "Finding", case: "Case") -> list[str]:
     """Write what to do about a finding, as lines with an instruction and a command.
 
     Args:
-        finding: a finding, such as that training on labels alone is as accurate.
-        case: the compared runs in which it was found.
+        finding: one result of `semisup advise`; for example, training on labels alone is as accurate.
+        case: the compared runs on which the finding is based.
     """
     from semisup.analysis.advice.concentration import Concentration
     from semisup.analysis.advice.labels_alone import LabelsAlone
@@ -52,12 +52,11 @@ def commands_for(finding: "Finding", case: "Case") -> list[str]:
 
 
 def halving_commands(advice: "Advice", case: "Case") -> list[str]:
-    """Write the command that trains runs on half of the labels, which are needed to check whether more labels would
-    help.
+    """Write the command that trains runs on half of the labels, for the check whether more labels would help.
 
     Returns:
-        An instruction and the command. [] if the check is possible without them, if other data are missing for it too,
-        or if no command can be written.
+        An instruction and the command. [] if the check has these runs, if other data are missing for it too, or if no
+        command can be written.
     """
     from semisup.analysis.advice.case import LABELS, image_count
     from semisup.analysis.advice.more_labels import HALF, NAME
@@ -104,7 +103,8 @@ def _for_labels_alone(finding: "LabelsAlone", case: "Case") -> list[str]:
 def _for_out_of_class(finding: "OutOfClass", case: "Case") -> list[str]:
     """Write what to do about unlabeled images that belong to none of the classes.
 
-    The advice is to train with `reject`; for a run that was trained with it, to look at these images in the report.
+    If the run was trained without `reject`, the advice is to train with it; otherwise, to look at these images in the
+    report.
     """
     best = case.comparison.best
     command = ""
@@ -166,8 +166,7 @@ def _train_again(row: "Row", changes: dict[str, str]) -> str:
 
 
 def _belongs_to_other_option(key: str, changes: dict[str, str]) -> bool:
-    """Return whether a key is a setting of the previous option of a group, such as `method.ratio` if `method` is
-    changed.
+    """Whether a key is a setting of the previous option of a group, such as `method.ratio` if `method` is changed.
 
     `threshold.tau` is treated as a setting of every threshold policy.
     """
@@ -176,9 +175,7 @@ def _belongs_to_other_option(key: str, changes: dict[str, str]) -> bool:
 
 
 def _override(key: str, value: object) -> tuple[str, str]:
-    """Convert a setting of a config to the key and the value of an override; for example, `method.name` becomes
-    `method`.
-    """
+    """Convert a setting of a config to the key and the value of an override: `method.name` becomes `method`."""
     from semisup.config.nodes import GROUP_NODES
 
     node, _, inner = key.partition(".")

@@ -67,8 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def label_command(arguments: argparse.Namespace) -> int:
-    """Write pseudo-labels, images to label and labels that are probably wrong to a folder; print a summary and return
-    0.
+    """Write pseudo-labels, images to label and labels that are probably wrong to a folder; return 0.
 
     Raises:
         RecordError: RUN is not the directory of a finished run, or has no pseudo-labels.

@@ -241,7 +241,7 @@ def _describe(reason: str) -> str:
     """Write the reason why a file is ignored, for the table.
 
     Args:
-        reason: the suffix of the file (with a dot) if it is not that of an image; otherwise the reason itself.
+        reason: for a file with another suffix than an image, this suffix (with a dot); otherwise the reason itself.
     """
     if not reason.startswith("."):
         return reason

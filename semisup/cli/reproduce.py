@@ -226,7 +226,7 @@ def _check_same_data(run_config: "RunConfig", run: Path, about: dict[str, Any], 
 
 
 def _feature_difference(run_config: "RunConfig", about: dict[str, Any], bars: "Bars") -> str | None:
-    """Describe how the features of an encoder differ from those of the original run; None if they are equal.
+    """Describe how the encoder's features differ from those recorded for the original run; None if they are equal.
 
     Features that are missing on this machine are computed first.
 

@@ -60,7 +60,7 @@ def _gains(folders: list[Path]) -> dict[str, dict[str, object]]:
     """Compute the gains of runs: the differences in accuracy from their reference runs (such as the control).
 
     Args:
-        folders: run directories, also those of the reference runs.
+        folders: directories of the runs and of their reference runs.
 
     Returns:
         Run directory -> name of the gain -> value.
