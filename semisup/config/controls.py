@@ -46,7 +46,7 @@ UNUSED_BY_PROBES: ConfigDict = {
 def control_config(config: ConfigDict, summary: Mapping[str, Any]) -> ConfigDict:
     """Build the config of the control: the run with lambda_unlabeled=0 and the same number of optimizer steps.
 
-    All other settings are those of the run. For a run of semisup 0.1.0 (`definitions` is 1), the control is supervised
+    All other settings are unchanged. For a run of semisup 0.1.0 (`definitions` is 1), the control is supervised
     training with the augmentation of the run.
 
     Args:
@@ -54,7 +54,7 @@ def control_config(config: ConfigDict, summary: Mapping[str, Any]) -> ConfigDict
         summary: summary of the finished run; only `steps` is read.
 
     Returns:
-        `config` itself if the run uses no unlabeled images.
+        The config; `config` itself if the run uses no unlabeled images.
     """
     if not uses_unlabeled(config):
         return config

@@ -13,8 +13,8 @@ def config_overrides(config: ConfigDict, *, follow_seed: bool = False) -> list[s
 
     Args:
         config: saved config of a run.
-        follow_seed: if the seed of the data split equals the seed of the run, write it as `${seed}`. Another seed then
-            also gives another split.
+        follow_seed: if the seed of the data split equals the seed of the run, write it as `${seed}`, so that a run with
+            another seed also gets another split.
 
     Returns:
         KEY=VALUE words as Hydra parses them, without name, seed, output_root and definitions.

@@ -147,7 +147,7 @@ def axes(overrides: Iterable[Override]) -> list[Axis]:
 
 
 def require_equal_lengths(counts: dict[str, int]) -> None:
-    """Raise SettingError unless all paired keys have the same number of values."""
+    """Raise SettingError if the paired keys have different numbers of values."""
     if len(set(counts.values())) > 1:
         key, number = next(iter(counts.items()))
         sizes = listed((f"{key} has {number}" for key, number in counts.items()), "and")

@@ -180,8 +180,8 @@ def fold_of(config: ConfigDict) -> int | None:
 def run_id(config: ConfigDict) -> str:
     """Build the id of a run: its main settings in readable form, and 8 hexadecimal digits of a hash.
 
-    An id such as `self_training-fixed-0.95-crop_rotate-0.5-seed0-1a2b3c4d` has these parts: method, threshold and its
-    numbers, `reject` and its numbers (unless it is none), augmentation and strength, seed, fold (if there is one),
+    An id such as `self_training-fixed-0.95-crop_rotate-0.5-seed0-1a2b3c4d` has these parts: method; threshold and its
+    numbers; `reject` and its numbers, if images are rejected; augmentation and strength; seed; fold, if there is one;
     hash.
 
     The settings `tau` and `q` of the threshold come first and without their names. The others follow with their names,

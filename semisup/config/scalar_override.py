@@ -48,10 +48,7 @@ def is_scalar_override(word: str, config: DictConfig) -> bool:
 
 @contextmanager
 def with_override(config: DictConfig, word: str) -> Iterator[DictConfig]:
-    """Return a context in which one value of `config` is changed.
-
-    The old value is restored at the end of the context.
-    """
+    """Context in which one value of `config` is changed; at its end, the old value is restored."""
     override = OverridesParser.create().parse_override(word)
     assert override.type == OverrideType.CHANGE
     parent, _, name = override.key_or_group.rpartition(".")

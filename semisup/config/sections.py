@@ -40,8 +40,7 @@ class SweepSettings:
 
 @dataclass(frozen=True)
 class CollapseSettings:
-    """Settings of the check whether the selected pseudo-labels belong to only a few classes (`collapse` in
-    `conf/train.yaml`).
+    """Settings of the check whether pseudo-labels collapse to few classes (`collapse` in `conf/train.yaml`).
 
     The check compares the ratio of two entropies with limits: the entropy of the classes of the selected pseudo-labels,
     divided by the entropy of the classes of the validation images.
