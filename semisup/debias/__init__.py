@@ -22,9 +22,7 @@ class Debias(Protocol):
 
     @property
     def changes_loss(self) -> bool:
-        """Whether the option adds `margin` to the logits in the loss on pseudo-labels; this loss must be a
-        cross-entropy.
-        """
+        """Whether `margin` is added to the logits in the loss on pseudo-labels, which must be a cross-entropy."""
         ...
 
     def init(self, num_classes: int) -> StateDict:
