@@ -12,14 +12,14 @@ z_i are the logits of image i, y_i is its class, target_i its pseudo-label, CE t
 classes.
 
 The model predicts by argmax z_i, without adjustment. With scale = 1, this minimizes the balanced error. Pseudo-labels
-are also computed from z_i, so they have fewer frequent classes than those of a model trained by plain cross-entropy.
-For a class without labels, n_k = 1 is used, and pi' is at least 1e-6, so that no loss is infinite.
+are also computed from z_i, so fewer of them belong to frequent classes than after training by plain cross-entropy. For
+a class without labels, n_k = 1 is used, and pi' is at least 1e-6, so that no loss is infinite.
 
 Assumptions: at test time, all classes are equally important. `labels` assumes that the unlabeled set has the class
-frequencies of the labels. `estimate` assumes that the class frequencies of the pseudo-labels are those of the unlabeled
-set; it cannot distinguish a class that is frequent from one that the model prefers.
+frequencies of the labels. `estimate` assumes that the unlabeled set has the class frequencies of the pseudo-labels; it
+cannot distinguish a class that is frequent from one that the model prefers.
 
-Methods whose unlabeled loss compares probabilities (mixmatch, mean_teacher) accept only unlabeled=none.
+The methods mixmatch and mean_teacher, whose unlabeled loss compares probabilities, require unlabeled=none.
 """
 
 from collections.abc import Mapping
