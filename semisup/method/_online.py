@@ -188,8 +188,8 @@ class Batch:
 def unlabeled_batch(training: TrainingContext, position: Position, ratio: int) -> Batch:
     """Load the batch that a training step uses as unlabeled images.
 
-    It has U = ratio * batch_size images, drawn at random from the N unlabeled and the L labeled images; the labels of
-    the latter are not used. Images of the labeled set come last in the batch.
+    It has U = ratio * batch_size images, drawn at random from the N unlabeled and the L labeled images, which are used
+    without their labels. The labeled images come last in the batch.
     """
     unlabeled, labeled = _draw_indices(training, position.step, ratio)
     pixels = gather_images(training.unlabeled, unlabeled)

@@ -18,8 +18,7 @@ POLICY_PREFIX = "policy/"
 
 
 def initial_memory(training: TrainingContext, size: int) -> StateDict:
-    """Create the memory of the threshold policy and of the options `loss` and `debias`, and the initial calibration
-    temperature.
+    """Create the memory of the threshold policy, of `loss` and of `debias`, and the initial calibration temperature.
 
     Args:
         size: number of images to which the policy can be applied: N, or N + L if labeled images are used as unlabeled
@@ -30,9 +29,7 @@ def initial_memory(training: TrainingContext, size: int) -> StateDict:
 
 
 def policy_memory(memory: StateDict) -> StateDict:
-    """Extract the threshold policy's entries from the method's memory; the prefix `policy/` is removed from their
-    names.
-    """
+    """Extract the threshold policy's memory from the method's memory, without the prefix `policy/` of the names."""
     return {name.removeprefix(POLICY_PREFIX): value for name, value in memory.items() if name.startswith(POLICY_PREFIX)}
 
 

@@ -85,9 +85,7 @@ class TrainingContext:
 
     @cached_property
     def labeled_terms(self) -> ClassTerms:
-        """Terms of the option `loss` in the labeled loss: values to add to the logits of each class, and weights of the
-        classes.
-        """
+        """Terms of the option `loss`: values to add to the logits in the labeled loss, and weights of the classes."""
         return self.loss.labeled(self.labeled_counts)
 
     def view(self, augment: Augment, pixels: Tensor, name: str, step: int) -> Tensor:
@@ -193,7 +191,7 @@ def unlabeled_sums(loss: Tensor, count: int) -> Tensor:
 class Method(Protocol):
     """Interface of a method: its settings, and functions that compute its losses and pseudo-labels.
 
-    uses_weak: False if the weak augmentation has no effect.
+    uses_weak: whether the method uses the weak augmentation.
     labels_only_settings: names of the settings that have an effect in a run without unlabeled images.
     """
 
@@ -253,7 +251,7 @@ def labels_by_model(method: Method) -> bool:
 
 
 def unlabeled_cross_entropy(method: Method) -> bool:
-    """Whether a method's loss on pseudo-labels is a cross-entropy; that of mixmatch and mean_teacher is not."""
+    """Whether a method's loss on pseudo-labels is a cross-entropy; it is not for mixmatch and mean_teacher."""
     return bool(getattr(method, "unlabeled_cross_entropy", True))
 
 

@@ -16,10 +16,9 @@ TEACHERS = "teachers"
 
 
 def initial_teachers(training: TrainingContext) -> StateDict:
-    """Create the entry of the memory that stores the probabilities of the last `labeler.teachers` labelings, empty at
-    first.
+    """Create the store for the probabilities of the last `labeler.teachers` labelings, which is empty at first.
 
-    With labeler.teachers=1 there is no such entry: the result is {}.
+    With labeler.teachers=1 there is no store: the result is {}.
     """
     if training.teachers == 1:
         return {}

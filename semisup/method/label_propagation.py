@@ -63,13 +63,13 @@ BLOCK = 1024
 
 @dataclass(frozen=True)
 class LabelPropagation(OnlineMethod):
-    """Settings of label propagation, in addition to those of `OnlineMethod`.
+    """Settings of label propagation; the settings of `OnlineMethod` come first.
 
     neighbors: number of nearest neighbors to which each image is connected, at least 1
     neighbor_share: fraction of a propagated label that comes from the neighbors, in [0, 0.99]
     power: exponent of the similarities, in [0, 100]
     skip_rejected: whether strong views of weight 0 are left out of the forward pass
-    prior: assumed class frequencies: uniform, labels (those of the labels) or none (no assumption)
+    prior: assumed class frequencies: uniform, labels (as in the labels) or none (no assumption)
     """
 
     ramp: float

@@ -94,7 +94,15 @@ class MixMatch(OnlineMethod):
     def _mix(
         self, training: TrainingContext, position: Position, images: Tensor, targets: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Mix (n, C, S, S) images and their (n, K) targets with those of randomly chosen images (MixUp)."""
+        """Mix each image and its target with a randomly chosen image of the same batch and its target (MixUp).
+
+        Args:
+            images: (n, C, S, S).
+            targets: (n, K) probabilities.
+
+        Returns:
+            The mixed images and targets, with the same shapes.
+        """
         order = torch.randperm(len(images), generator=torch_generator(training.seed, "mixup", "order", position.step))
         order = to_device(order, images.device)
         share = float(numpy_generator(training.seed, "mixup", "share", position.step).beta(self.alpha, self.alpha))
