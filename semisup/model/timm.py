@@ -91,7 +91,7 @@ class TimmNetwork(FreezableNetwork):
     """A timm network that first resizes and normalizes images."""
 
     def layer_depths(self) -> dict[nn.Parameter, int] | None:
-        """Return the depth of every parameter, 0 in the first block; None if timm defines no blocks for it."""
+        """Return the depth of every parameter, 0 in the first block; None if timm does not define blocks."""
         if (groups := layer_groups(self.network)) is None:
             return None
         return {parameter: groups[name] for name, parameter in self.network.named_parameters()}
@@ -101,7 +101,7 @@ class TimmNetwork(FreezableNetwork):
         return [parameter for layer in self.classifier_layers() for parameter in layer.parameters()]
 
     def classifier_layers(self) -> list[nn.Module]:
-        """Return the classifier layers that timm names, or, without names, the last linear layer or convolution."""
+        """Return the classifier layers that timm names; if it names none, the last linear or convolution layer."""
         linear = [name for name, each in self.network.named_modules() if isinstance(each, nn.Linear | nn.Conv2d)]
         return [self.network.get_submodule(name) for name in classifier_names(self.network) or linear[-1:]]
 

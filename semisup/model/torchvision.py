@@ -1,7 +1,7 @@
 """Any classifier of torchvision by its name, with random or pretrained weights and a head for K classes.
 
 The model normalizes images in [0, 1] as its pretrained weights require; gray images are repeated over three channels.
-The weights are those of an entry in torchvision's list, which are downloaded once, or those of a local file.
+Pretrained weights are read from a local file, or are an entry of torchvision's list, which is downloaded once.
 """
 
 import re
