@@ -1,7 +1,7 @@
 """Parameter groups: parameters that share a learning rate and a weight decay.
 
     learning rate of block d of 0, 1, ..., D = lr * layer_decay^(D - d)     as in BEiT, arXiv 2106.08254
-    learning rate of the head (classifier layers) = head_lr, or, without head_lr, that of its block
+    learning rate of the head (classifier layers) = head_lr; if head_lr is null, the learning rate of its block
 
 Class tokens, position embeddings and the other parameters that a timm network lists in `no_weight_decay()` have no
 weight decay, as in timm.
