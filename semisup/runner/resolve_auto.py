@@ -23,8 +23,8 @@ from semisup.runner.result import run_folder
 def resolve_auto(config: DictConfig) -> RunConfig:
     """Replace the values `auto` in a config, and validate it.
 
-    The values are those of this machine, unless a run with the values of another machine exists and one with the values
-    of this machine does not.
+    The values are those of this machine. But if a run exists with the values of another machine and none with the
+    values of this machine, the values of the existing run are used.
 
     Returns:
         The validated config.
