@@ -28,7 +28,7 @@ class Evaluation(NamedTuple):
     """Predictions of a model for the n validation or test images of known class.
 
     loss: mean cross-entropy; NaN if n = 0
-    confusion: (K, K) int64 on the CPU; a row is a true class
+    confusion: (K, K) int64 on the CPU, number of images for each true class (row) and predicted class (column)
     logits: (n, K) float32, on the device
     targets: (n,) int64, true classes, on the device
     """
@@ -132,8 +132,8 @@ def finished_event(
 
     Args:
         end: step and epoch at the end of the training.
-        summary: values for summary.json, to which those of the evaluations are added.
-        splits: `validation`, and `test` if there is a test set -> its evaluation and images.
+        summary: values for summary.json, to which the results of the evaluations are added.
+        splits: name of the split (`validation`, and `test` if there is a test set) -> its evaluation and images.
         calibrates: whether the threshold curve uses calibrated confidences.
         shift: (K,), values that debiasing adds to the logits for the threshold curve; None = none.
     """

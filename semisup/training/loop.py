@@ -80,9 +80,9 @@ def train(problem: TrainingData, settings: TrainingConfig, state: State) -> Gene
 def _epoch(
     problem: TrainingData, settings: TrainingConfig, training: TrainingContext, state: State, steps: int
 ) -> Generator[Event, None, None]:
-    """Train for the remaining steps of an epoch, with the evaluations that are due.
+    """Train for the remaining steps of an epoch, and evaluate where the settings require it.
 
-    After an evaluation at the end of the epoch, `state.pending_accuracy` is the validation accuracy for
+    If the epoch ends with an evaluation, the validation accuracy is stored in `state.pending_accuracy`, for
     `Method.on_evaluation`.
     """
     method, plan = settings.method, settings.train
@@ -116,7 +116,7 @@ def _epoch(
 def _report(
     settings: TrainingConfig, training: TrainingContext, state: State, position: Position
 ) -> Generator[Event, None, None]:
-    """Yield the method's diagnostic events; then store the new scores of `reject` in the method's memory."""
+    """Yield the method's diagnostic events; then store the latest scores of `reject` in the method's memory."""
     state.memory = yield from settings.method.report(training, state.memory, position)
     state.memory, state.rescored = state.memory | state.rescored, {}
 

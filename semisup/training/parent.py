@@ -27,8 +27,8 @@ class ParentSettings:
 
         Raises:
             RecordError: the checkpoint is missing or damaged.
-            SettingError: the weights have other shapes than those of the model, because the images of the parent run
-                have another size or another number of channels.
+            SettingError: the weights do not have the shapes of the model, because the images of the parent run have
+            another size or another number of channels.
         """
         if self.run is None or self.checkpoint is None:
             return

@@ -134,7 +134,10 @@ class _Scorer:
             yield from (self.reject.score_logits(logits) for logits in batches)
 
     def _features(self, images: Images) -> Iterator[Tensor]:
-        """Yield the features of images, batch by batch: those of the encoder, or the input of the last layer."""
+        """Yield the features of images, batch by batch.
+
+        Features are the output of the frozen encoder or, without an encoder, the input of the network's last layer.
+        """
         if isinstance(images.pixels, Encoded):
             as_input = plain_input(images.pixels)
             yield from (as_input(batch).flatten(1).float() for batch in images.pixels.split(self.batch_size))

@@ -159,8 +159,7 @@ class TrainingConfig:
 
 @dataclass
 class Best:
-    """The model of a run with the best validation metric (`train.select_by`); the first one if several are equally
-    good.
+    """The model of a run with the best validation metric (`train.select_by`); the first one in case of a tie.
 
     With `train.refit`, it is the last model, and the metrics are None.
     """
