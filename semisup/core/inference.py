@@ -26,7 +26,8 @@ class LabelerSettings:
     """Settings of the section `labeler` of the config: how pseudo-labels are computed.
 
     calibrate: fit the temperature to the validation set
-    teachers: number of the last rounds whose mean probabilities become the pseudo-labels, at least 1
+    teachers: number of models whose probabilities are averaged for a pseudo-label, at least 1: the model that labels
+        the unlabeled set now, and those of the last labelings before it
     """
 
     calibrate: bool
@@ -42,12 +43,16 @@ def to_float(pixels: Tensor) -> Tensor:
 
 
 def initial_temperature() -> StateDict:
-    """Return the initial value of the temperature by which logits are divided, 1, as a state of a method."""
+    """Return the temperature at the beginning of a training, which is 1, under its key in a method's state dict."""
     return {TEMPERATURE: torch.ones((), dtype=torch.float64)}
 
 
 def apply_temperature(logits: Tensor, memory: StateDict) -> Tensor:
-    """Divide (U, K) logits by the temperature in `memory`, the state of the method."""
+    """Divide (U, K) logits by the temperature.
+
+    Args:
+        memory: the state dict of the method, which contains the temperature.
+    """
     return logits.float() / memory[TEMPERATURE]
 
 
