@@ -43,7 +43,7 @@ class RandAugment:
     """Settings of RandAugment.
 
     strength: in [0, 1]; 0 = identity
-    n: number of operations, at least 0
+    n: number of operations for each image, at least 0
     cutout: largest side of the gray square at strength 1, as a fraction of the image's side, in [0, 1]
     flip, shift: settings of the weak augmentation (`WeakAugment`), which is applied first
     """

@@ -52,12 +52,12 @@ def commands_for(finding: "Finding", case: "Case") -> list[str]:
 
 
 def halving_commands(advice: "Advice", case: "Case") -> list[str]:
-    """Write the command that trains runs on half of the labels, if only such runs are missing for a check.
-
-    The check is whether more labels would improve the accuracy.
+    """Write the command that trains runs on half of the labels, which are needed to check whether more labels would
+    help.
 
     Returns:
-        An instruction and the command; [] if the runs are not missing, or if no command can be written.
+        An instruction and the command. [] if the check is possible without them, if other data are missing for it too,
+        or if no command can be written.
     """
     from semisup.analysis.advice.case import LABELS, image_count
     from semisup.analysis.advice.more_labels import HALF, NAME
@@ -142,10 +142,10 @@ def _label(run: "Run", count: int | None = None) -> str:
 
 
 def _train_again(row: "Row", changes: dict[str, str]) -> str:
-    """Write the command that trains a setting of a sweep again, with other values of some keys.
+    """Write the command that trains the runs of one setting again, with other values of some keys.
 
     Args:
-        row: the setting and its runs.
+        row: the setting (the settings that its runs have in common) and its runs.
         changes: key -> new value.
 
     Returns:
@@ -166,13 +166,19 @@ def _train_again(row: "Row", changes: dict[str, str]) -> str:
 
 
 def _belongs_to_other_option(key: str, changes: dict[str, str]) -> bool:
-    """Return whether a key is a setting of a group whose option is changed; every threshold policy has `tau`."""
+    """Return whether a key is a setting of the previous option of a group, such as `method.ratio` if `method` is
+    changed.
+
+    `threshold.tau` is treated as a setting of every threshold policy.
+    """
     group, _, inner = key.partition(".")
     return bool(inner) and group in changes and key not in changes and key != "threshold.tau"
 
 
 def _override(key: str, value: object) -> tuple[str, str]:
-    """Convert a setting of a config to the key and the value of an override: `method.name` becomes `method`."""
+    """Convert a setting of a config to the key and the value of an override; for example, `method.name` becomes
+    `method`.
+    """
     from semisup.config.nodes import GROUP_NODES
 
     node, _, inner = key.partition(".")

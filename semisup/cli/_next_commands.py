@@ -52,10 +52,11 @@ def hints(comparison: "Comparison") -> list[str]:
 
 
 def _missing_references(comparison: "Comparison") -> list[str]:
-    """Write how many runs have no control or no baseline (runs for comparison), and the command that trains these.
+    """Write how many runs lack a control or a baseline (runs to compare with), and the command that trains the missing
+    ones.
 
     Returns:
-        One line; [] if no run misses its control or baseline.
+        One line; [] if no run lacks its control or baseline.
     """
     from semisup.analysis.gains import BASELINE, CONTROL
     from semisup.sweep.job_store import swept_runs
@@ -118,10 +119,15 @@ def _shown(row: "Row") -> "Run":
 
 
 def _better_reference(comparison: "Comparison", runs: "Iterable[Run]") -> "tuple[float, float, list[Run]]":
-    """Find the best kind of reference runs (such as control or baseline) of some runs, by mean validation accuracy.
+    """Find the kind of reference runs (such as control or baseline) with the best mean validation accuracy.
+
+    Args:
+        runs: the runs whose reference runs are searched; a kind counts if each of them has a finished reference run of
+            it.
 
     Returns:
-        The mean accuracy of `runs`; the mean accuracy of the best reference runs, or 0; and these runs, or [].
+        The mean accuracy of `runs`, the mean accuracy of the reference runs of the best kind (0 if there is none), and
+        these reference runs.
     """
     runs = list(runs)
     accuracies: dict[str, list[Run]] = {}

@@ -25,7 +25,7 @@ def complete(words: list[str], commands: Iterable[str]) -> int:
 
     Args:
         words: the command line. If it ends with `install=SHELL`, the script that installs TAB completion is printed. If
-            it ends with `query=SHELL`, the completions of the last word of the environment variable COMP_LINE are.
+            it ends with `query=SHELL`, completions for the last word of the environment variable COMP_LINE are printed.
         commands: names of the commands of `semisup`.
 
     Returns:

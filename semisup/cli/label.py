@@ -1,4 +1,4 @@
-"""`semisup label RUN`: write pseudo-labels, images to label, and labels to check from a finished run."""
+"""`semisup label RUN`: write pseudo-labels, images to label, and labels to check, all computed from a finished run."""
 
 import argparse
 from pathlib import Path
@@ -67,13 +67,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def label_command(arguments: argparse.Namespace) -> int:
-    """Write pseudo-labels, images to label and suspicious labels to a folder, print a summary, and return 0.
+    """Write pseudo-labels, images to label and labels that are probably wrong to a folder; print a summary and return
+    0.
 
     Raises:
         RecordError: RUN is not the directory of a finished run, or has no pseudo-labels.
         SettingError: an argument or a setting after RUN is not allowed, the output folder exists, or cleanlab is not
-            installed.
-        DataError: the images have changed since the run, or none is unlabeled.
+        installed.
+        DataError: the images have changed since the run, or none of them is unlabeled.
     """
     from semisup.config.caller_settings import merge_caller_settings
     from semisup.errors import check_range

@@ -92,7 +92,7 @@ def predict_command(arguments: argparse.Namespace) -> int:
 
     Raises:
         RecordError: RUN is not the directory of a finished run, its model is damaged, or the runs differ in their
-            classes or in how they read images.
+        classes or in the settings for decoding images.
         DataError: an image file or folder does not exist, a folder contains no images, or the output is not writable.
         SettingError: an option is not valid.
         MissingPackageError: Parquet is requested and pyarrow is not installed.
@@ -135,8 +135,9 @@ def _list_images(paths: list[Path], ignored: dict[str, str], file_column: str | 
 
     Args:
         paths: the given paths.
-        ignored: is filled with the name of each file that is not an image, and the reason.
-        file_column: column of the paths in a table (`--file-column`); None = a usual name.
+        ignored: a dict to which the function adds the name of each file that is not an image, and the reason.
+        file_column: column of the paths in a table (`--file-column`); None = the column with a usual name, such as
+            `file`.
 
     Raises:
         DataError: there are no images, or a table is not valid.

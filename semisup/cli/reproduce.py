@@ -137,8 +137,8 @@ def _report(result: "RunResult", source: Path | None, differences: list[str], to
     Args:
         result: result of the reproduction.
         source: directory of the original run; None if the user gave a config.yaml.
-        differences: differences between the environments of both.
-        tolerance: largest difference of a metric that is allowed if the environments differ; None = none.
+        differences: differences between the environments of the two runs.
+        tolerance: largest allowed difference of a metric if the environments differ; None = no difference is allowed.
     """
     from semisup.analysis.run_diff import compare_metrics
 
@@ -245,7 +245,7 @@ def _feature_difference(run_config: "RunConfig", about: dict[str, Any], bars: "B
 
 
 def _data_differences(run: Path, before: dict[str, Any], data: "Data") -> str:
-    """Describe how a data set differs from that of a run: classes, numbers of images, paths of evaluated images.
+    """Describe how the present data set differs from that of a run: classes, numbers of images, evaluated images.
 
     Args:
         run: directory of the run.
@@ -281,10 +281,10 @@ def print_result(difference: "Difference", folder: Path, environment: list[str],
     """Print the result of comparing a run with its reproduction, and return the exit status.
 
     Args:
-        difference: the differences between the metrics of both.
+        difference: the differences between the metrics of the two runs.
         folder: directory of the reproduction.
-        environment: the differences between the environments of both.
-        tolerance: largest difference of a metric that is allowed if the environments differ; None = none.
+        environment: the differences between the environments of the two runs.
+        tolerance: largest allowed difference of a metric if the environments differ; None = no difference is allowed.
 
     Returns:
         0 if all metrics are identical, or if their differences are allowed; otherwise 1.

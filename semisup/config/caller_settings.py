@@ -1,4 +1,4 @@
-"""Replace the settings of a saved config that cannot change results (such as folders) by the user's values.
+"""Replace the settings of a saved config that cannot change results (such as folders) by those of the user.
 
 Importing this module does not import torch; its functions do.
 """
@@ -17,15 +17,17 @@ CHECKED_BY = {"model.weights": ("model.sha256", "file"), "from.run": ("from.chec
 
 
 def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[str, Any]:
-    """Replace the settings of a saved config that cannot change results (such as folders) by the user's values.
+    """Replace the settings of a saved config that cannot change results (such as folders) by those of the user.
+
+    Settings that the user does not give are replaced by their default values: the keys in CALLER_KEYS, `encoder.cache`,
+    and the settings of the data set that depend on the machine.
 
     Args:
         config: the saved config.
-        settings: KEY=VALUE words of the command line.
+        settings: the user's settings, KEY=VALUE words of the command line.
 
     Returns:
-        The config with the values from `settings`. If `settings` has no value for a key in CALLER_KEYS, for
-        `encoder.cache`, or for how this machine reads the data, the user's default is used.
+        The new config.
 
     Raises:
         SettingError: a word is not KEY=VALUE, or its key is not allowed.
@@ -73,9 +75,9 @@ def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[s
 
 
 def _default_overrides(config: dict[str, Any], given: dict[str, Any]) -> list[str]:
-    """List the overrides (KEY=VALUE) with which Hydra composes the default settings of the user who runs a command.
+    """List the overrides (KEY=VALUE) from which Hydra composes the default values for this user.
 
-    They select the data set and encoder of the saved config, and the tracker and output folder that the user has given.
+    They choose the data set and the encoder of the saved config, and the user's tracker and output folder.
 
     Args:
         config: the saved config. It may be damaged, so an option that does not exist is ignored.

@@ -34,7 +34,7 @@ custom_configs.install()
 def check_names(overrides: list[str]) -> None:
     """Check that Hydra can compose a config from the overrides (KEY=VALUE words).
 
-    Of an override with several values, the first value is checked.
+    If an override has several values, only the first one is checked.
 
     Raises:
         SettingError: a key or option does not exist.
@@ -214,7 +214,7 @@ def _friendly_error(message: str, overrides: list[str]) -> SettingError:
 def _chosen_option(node: str, overrides: list[str]) -> str:
     """Return the option that the overrides choose for a config node such as `threshold`.
 
-    Overrides of single settings are ignored.
+    Overrides of single settings, such as `threshold.tau=0.9`, are ignored.
     """
     choices = [word for word in overrides if "." not in word.partition("=")[0] and _is_choice(word)]
     config = hydra.compose("train", overrides=choices)

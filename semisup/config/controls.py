@@ -1,11 +1,12 @@
-"""Derive the configs of reference runs: runs on labeled images only, with which a run is compared.
+"""Derive the configs of reference runs: runs on labels only, with which a run is compared.
 
     control           the run with lambda_unlabeled=0 and the same number of optimizer steps; the difference in
                       accuracy is the effect of the unlabeled images
-    baseline          supervised training without augmentation, for the number of steps that the run spent on labels
-    labels_only       supervised training for as many steps as the run, on the view (weak view or augmentation) that
-                      the control does not use
-    labels_only_none  supervised training for as many steps as the run, without augmentation
+    baseline          supervised training without augmentation; its number of steps is the number of steps with labeled
+                      images of the run
+    labels_only       supervised training with the number of steps of the run, with the augmentation that the control
+                      does not use: the weak or the strong one
+    labels_only_none  supervised training with the number of steps of the run, without augmentation
     probes            logistic regression and nearest neighbors on the features of an encoder; no network is trained
 
 The best labels-only run is the one with the best validation accuracy among the control, the two labels-only runs and
@@ -66,7 +67,8 @@ def control_config(config: ConfigDict, summary: Mapping[str, Any]) -> ConfigDict
 def baseline_config(config: ConfigDict, summary: Mapping[str, Any]) -> ConfigDict:
     """Build the config of the baseline: supervised training without augmentation.
 
-    The number of optimizer steps is the number that the run spent on labeled images (`labeled_steps` of its summary).
+    Its number of optimizer steps is the number of steps in which the run used labeled images (`labeled_steps` in its
+    summary).
     """
     steps = _train_for(config, summary["labeled_steps"])
     return config | {"method": SUPERVISED, "augment": NO_AUGMENTATION, "train": steps}
@@ -117,11 +119,11 @@ def fix_unused_by_probe(config: ConfigDict) -> ConfigDict:
 
 
 def labels_only_configs(config: ConfigDict, summary: Mapping[str, Any]) -> dict[str, ConfigDict]:
-    """Build the configs of the two labels-only runs: supervised training for as many optimizer steps as the run.
+    """Build the configs of the two labels-only runs: supervised training with the run's number of optimizer steps.
 
     Returns:
-        `labels_only`: trained on the weak view or the run's augmentation, whichever the control does not use.
-        `labels_only_none`: trained without augmentation.
+        `labels_only`: config with the augmentation that the control does not use, the weak or the strong one.
+        `labels_only_none`: config without augmentation.
     """
     steps = _train_for(config, summary["steps"])
     method: Any = registry.settings_class("method", config["method"]["name"])

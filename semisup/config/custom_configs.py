@@ -1,7 +1,7 @@
 """Find the user's own YAML files: in `--config-dir DIR`, and in `semisup/` or `conf/` of the current folder.
 
-The last two are searched only if they contain a folder `experiment/`. If a YAML file of the user has the same name as a
-built-in one, the built-in one is used.
+`semisup/` and `conf/` are searched if they contain a folder `experiment/`. If a YAML file of the user has the same name
+as a built-in one, the built-in one is used.
 """
 
 import os

@@ -192,7 +192,11 @@ def _interval(call: ast.Call, file: Path) -> str:
 
 
 def _value(node: ast.expr, file: Path) -> Any:
-    """Evaluate the source expression of a bound or of a list of choices; constants are looked up in `file`."""
+    """Evaluate the Python expression of a bound of a setting (such as its minimum) or of its list of choices.
+
+    Args:
+        file: the Python file with the expression; constants in the expression are looked up in it.
+    """
     if isinstance(node, ast.Name):
         return _constant(node.id, file)
     if isinstance(node, ast.Tuple | ast.List):

@@ -27,7 +27,7 @@ EMPTY_CELL = "__empty_cell__"
 class Axis(NamedTuple):
     """One dimension of a sweep's grid.
 
-    rows: for each value along this dimension, the overrides (KEY=VALUE) of the jobs that have it
+    rows: one element for each value along this dimension: the overrides (KEY=VALUE) that set this value in a job
     """
 
     rows: list[tuple[str, ...]]
@@ -54,13 +54,13 @@ def read_rows(path: Path, convert: Callable[[str], str]) -> list[str]:
     """Read a CSV file with one line for each job; return one paired override for each column.
 
     Args:
-        path: the file. Its header has the keys. Its cells have values as a user types them; a job does not set the key
-            of an empty cell.
+        path: the file. Its header has the keys, and its cells have values as a user types them. If a cell is empty, the
+            job of its line does not set the key of its column.
         convert: function that converts a typed word KEY=VALUE to an override with a single value.
 
     Raises:
         DataError: the file cannot be read, has no lines below the header, or has a line of another length than the
-            header.
+        header.
         SettingError: the header has an empty or a repeated key, or a cell is not a value.
     """
     try:

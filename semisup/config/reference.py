@@ -201,7 +201,8 @@ def _head(yaml: Path) -> tuple[str, ...]:
 def _first_sentence(head: tuple[str, ...]) -> str:
     """Return the first sentence of the comment at the top of a YAML file.
 
-    Lines from the first one that starts with a word and a colon (`command: ...`) are ignored.
+    Args:
+        head: lines of the comment. A line such as `command: ...` and all lines below it are ignored.
     """
     lines = [*head[:1], *itertools.takewhile(lambda line: not re.match(r"[a-z]+: ", line), head[1:])]
     sentence = re.match(r".*?[\w)]\.(?= [A-Z])", text := " ".join(lines))

@@ -41,11 +41,10 @@ def result_config(config: ConfigDict) -> ConfigDict:
 
     - Paths are reduced to their last name, so that a data set or a parent run can be moved.
     - Paths of files that only diagnostics use become null.
-    - The index of a GPU is left out, and so are settings that do not affect results, such as the name of the
-      experiment.
+    - Settings that do not affect results are left out, such as the name of the experiment and the index of a GPU.
     - Settings that were added in later versions are left out if they have no effect.
-    - In a run without unlabeled images, the settings that concern only unlabeled images are left out. Runs that differ
-      only in these settings therefore have the same control.
+    - In a run without unlabeled images, the settings that concern only unlabeled images are left out. So runs that
+    differ only in these settings have the same control.
     """
     from semisup.dataset import KeyRole  # which imports torch
 
@@ -90,13 +89,13 @@ def result_config(config: ConfigDict) -> ConfigDict:
 
 
 def omitted_options(counted: ConfigDict) -> dict[str, str]:
-    """Return the options of OPTIONS_WITHOUT_EFFECT that `result_config` left out of a config.
+    """Return the options without effect (OPTIONS_WITHOUT_EFFECT) that `result_config` left out of a config.
 
     Args:
         counted: a result of `result_config`.
 
     Returns:
-        Group -> option, without the groups that cannot change the results of this run, such as `reject` in a run
+        Group -> option. Groups that cannot change the results of this run are not listed, such as `reject` in a run
         without unlabeled images.
     """
     if "probe" in counted:
@@ -153,7 +152,7 @@ def _settings_class(key: str, node: ConfigDict) -> type | None:
 
 
 def dataset_keys(dataset: ConfigDict, *roles: "KeyRole") -> list[str]:
-    """List the settings of a data set that have one of these roles.
+    """List the settings of a data set that have one of these roles (see `KeyRole`), such as the paths.
 
     Raises:
         SettingError: the config names a data set that does not exist.
@@ -164,7 +163,7 @@ def dataset_keys(dataset: ConfigDict, *roles: "KeyRole") -> list[str]:
 
 
 def _unset_keys(dataset: ConfigDict) -> list[str]:
-    """List the settings of a data set that are null, and are part of the run id only if they are not null."""
+    """List the settings of a data set that are left out of the run id because they are null."""
     from semisup.dataset import KeyRole
 
     return [key for key in dataset_keys(dataset, KeyRole.WHEN_SET, KeyRole.FOLD) if dataset.get(key) is None]

@@ -1,8 +1,8 @@
 """Change the values of settings in a composed config, without composing the config again.
 
-Composing a config with Hydra takes 0.08 s. Jobs of a sweep that differ only in scalar values (numbers, names, true or
-false) have the same keys. So one config is composed for all of them, and the values of each job are set in it. This
-saves 5 s for 64 jobs.
+Jobs of a sweep that differ only in scalar values (numbers, names, true or false) have configs with the same keys. So
+one config is composed for all of them, and the values of each job are set in it. Composing a config with Hydra takes
+0.08 s, so this saves 5 s for 64 jobs.
 """
 
 import re

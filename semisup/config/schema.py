@@ -243,10 +243,11 @@ def _takes_features(name: str) -> bool:
 
 
 def _ignored_nodes(method: Any, config: ConfigDict) -> ConfigDict:
-    """Return fixed values for the settings that have no effect, most of them in a run without unlabeled images.
+    """Return fixed values for settings that have no effect in this run.
 
-    With these values, the saved config of a control does not depend on the run for which it was trained. The setting
-    `loss.momentum` has an effect only with `loss.unlabeled=estimate`; otherwise it gets its default value.
+    In a run without unlabeled images, these are the settings that concern only unlabeled images; so the saved config of
+    a control does not depend on the run for which it is trained. In other runs, it is the setting `loss.momentum`,
+    which has an effect only with `loss.unlabeled=estimate`; it gets its default value.
 
     Returns:
         Name of the config node -> content.

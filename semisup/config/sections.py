@@ -15,7 +15,7 @@ RESERVED = ("wandb",)  # W&B writes to outputs/wandb
 
 @dataclass(frozen=True)
 class CheckpointSettings:
-    """Settings of how often the training state is saved. Keys: `checkpoint` in `conf/train.yaml`."""
+    """Settings of how often the training state is saved, explained under `checkpoint` in `conf/train.yaml`."""
 
     every_seconds: float
     every_steps: int | None
@@ -27,7 +27,7 @@ class CheckpointSettings:
 
 @dataclass(frozen=True)
 class SweepSettings:
-    """Settings of a sweep. Keys: `sweep` in `conf/train.yaml`."""
+    """Settings of a sweep, explained under `sweep` in `conf/train.yaml`."""
 
     control: bool
     minutes: float | None
@@ -40,13 +40,14 @@ class SweepSettings:
 
 @dataclass(frozen=True)
 class CollapseSettings:
-    """Settings of the check whether pseudo-labels collapse to few classes. Keys: `collapse` in `conf/train.yaml`.
+    """Settings of the check whether the selected pseudo-labels belong to only a few classes (`collapse` in
+    `conf/train.yaml`).
 
-    The checked value is a ratio of entropies. Its numerator is the entropy of the classes of the selected
-    pseudo-labels, and its denominator is the entropy of the classes of the validation set.
+    The check compares the ratio of two entropies with limits: the entropy of the classes of the selected pseudo-labels,
+    divided by the entropy of the classes of the validation images.
 
-    warn_below: a lower ratio causes a warning; in [0, 1], null = never
-    stop_below: a lower ratio stops the run; in [0, 1], null = never
+    warn_below: a ratio below this limit causes a warning; in [0, 1], null = never
+    stop_below: a ratio below this limit stops the run; in [0, 1], null = never
     """
 
     warn_below: float | None

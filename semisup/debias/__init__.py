@@ -1,8 +1,8 @@
 """Debiasing: corrections of the logits from which pseudo-labels are computed.
 
 A model that prefers some classes selects more pseudo-labels of these classes. By training on these pseudo-labels, it
-prefers the classes even more. The functions here are pure: they return a new memory (a `StateDict`) and never change
-the old one.
+prefers the classes even more. What an option stores from call to call is its memory, a dict of tensors. The functions
+here are pure: they return a new memory and do not change the old one.
 """
 
 from typing import Protocol
@@ -17,12 +17,14 @@ class Debias(Protocol):
 
     @property
     def corrects(self) -> bool:
-        """Whether the option changes any logits; False only for `debias=none`."""
+        """Whether the option changes any logits; False for `debias=none`."""
         ...
 
     @property
     def changes_loss(self) -> bool:
-        """Whether `margin` is added to the logits in the loss on pseudo-labels; the loss must be a cross-entropy."""
+        """Whether the option adds `margin` to the logits in the loss on pseudo-labels; this loss must be a
+        cross-entropy.
+        """
         ...
 
     def init(self, num_classes: int) -> StateDict:

@@ -2,12 +2,13 @@
 
     p_hat    = m * p_hat + (1 - m) * mean_i softmax(z_i); starts at 1 / K                        (K,)
     labels   softmax(z_i - strength * log p_hat) in place of softmax(z_i)                        (U, K)
-    loss     CE(z'_i + strength * log p_hat, target_i) in place of CE(z'_i, target_i), with `margin`
+    loss     CE(z'_i + strength * log p_hat, target_i) in place of CE(z'_i, target_i), with margin_loss=true
 
-m is the setting `momentum`. z_i are the logits of the view from which the pseudo-label is computed. z'_i are the logits
-of the view on which the model is trained. Confidence, threshold policy and log use the corrected predictions. p_hat is
-the mean of the uncorrected predictions for all unlabeled images, selected or not. At each step, pseudo-labels are
-computed with p_hat before its update, and the loss with p_hat after its update, as in the authors' code.
+`strength` and m (`momentum`) are settings, K is the number of classes, U the number of unlabeled images in a step, and
+CE the cross-entropy. z_i are the logits of the view from which the pseudo-label target_i is computed, and z'_i are the
+logits of the view on which the model is trained. The confidence is that of the corrected prediction. p_hat is the mean
+of the uncorrected predictions for all unlabeled images, selected or not. At each step, pseudo-labels are computed with
+p_hat before its update, and the loss with p_hat after its update, as in the authors' code.
 
     online     m = 0.999 has a time constant of 1,000 steps; use 0.99 for short runs
     offline    p_hat is the mean prediction for the whole unlabeled set (m = 0). It is computed at each labeling, before
@@ -17,8 +18,8 @@ Assumption: the classes are about equally frequent in the unlabeled set. Then a 
 bias of the model. If some classes are in fact more frequent, their correct labels become less likely; use a smaller
 `strength`.
 
-Agreement with the authors' code (frank-xwang/debiased-pseudo-labeling, `causal_inference`, `update_qhat` and the margin
-of `main_DebiasPL.py`): see docs/long_tail.md.
+docs/long_tail.md compares the results with those of the authors' code (frank-xwang/debiased-pseudo-labeling:
+`causal_inference`, `update_qhat` and the margin in `main_DebiasPL.py`).
 """
 
 from dataclasses import dataclass
@@ -35,7 +36,7 @@ SMALLEST_SHARE = 1e-8
 
 @dataclass(frozen=True)
 class DebiasPL:
-    """Settings of DebiasPL. Keys: `conf/debias/debiaspl.yaml`."""
+    """Settings of DebiasPL, explained in `conf/debias/debiaspl.yaml`."""
 
     strength: float
     momentum: float

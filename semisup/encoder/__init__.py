@@ -59,7 +59,7 @@ class Encoder(Protocol):
         ...
 
     def download_url(self) -> str | None:
-        """Return the URL from which the weights file must be downloaded; None if the file exists or has no URL."""
+        """Return the URL from which the weights file must be downloaded; None if the file exists, or has no URL."""
         ...
 
     def weights_info(self) -> WeightsInfo:
@@ -70,7 +70,7 @@ class Encoder(Protocol):
         """Check the weights file and complete the settings.
 
         Returns:
-            the settings with the digest of the file as `sha256`, and with a precision for `device` instead of `auto`.
+            The settings with the digest of the file as `sha256`, and with a precision for `device` instead of `auto`.
 
         Raises:
             SettingError: the weights file is missing, or its digest differs from a given `sha256`.

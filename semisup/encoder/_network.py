@@ -41,12 +41,13 @@ class BackboneNetwork(NormalizedNetwork):
 
 @torch.no_grad()
 def encode_batch(network: BackboneNetwork, images: Tensor, batch: int) -> Tensor:
-    """Compute the features of at most `batch` images, in a batch of exactly `batch` images, padded with black images.
+    """Compute the features of n images in one forward pass; the batch is padded with black images to `batch` images.
 
-    The fixed batch size makes the rounding of a feature independent of the other images.
+    Because all batches have the same size, the rounding of a feature does not depend on the other images.
 
     Args:
         images: (n, C, S, S) float in [0, 1], n <= batch.
+        batch: number of images in the forward pass.
 
     Returns:
         (n, D) float16; features beyond 65,504 (the largest float16) become infinite.

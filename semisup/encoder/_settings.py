@@ -15,7 +15,7 @@ PRECISIONS = ("auto", "float32", "bfloat16")
 class ViewSettings:
     """Abstract base class of the settings of encoders.
 
-    sha256: digest of the weights file; None = any
+    sha256: digest of the weights file; None = do not check it
     views: number of augmented views of each image, 1 to 1000
     view_seed: seed of the augmentation of the views
     batch: number of images in a forward pass, 1 to 4096

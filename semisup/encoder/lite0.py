@@ -22,7 +22,7 @@ MEAN = STD = (0.5, 0.5, 0.5)
 
 @dataclass(frozen=True)
 class Lite0(ViewSettings):
-    """EfficientNet-lite0, D = 1,280 features. Keys: `conf/encoder/lite0.yaml`."""
+    """EfficientNet-lite0, D = 1,280 features; the settings are explained in `conf/encoder/lite0.yaml`."""
 
     input_size: int
 

@@ -5,4 +5,4 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class NoEncoder:
-    """Settings of `encoder=none`; there are none."""
+    """The option `encoder=none`, which has no settings."""

@@ -15,7 +15,9 @@ from semisup.runtime.weights_file import WeightsInfo
 
 @dataclass(frozen=True)
 class TimmEncoder(ViewSettings):
-    """A network of timm with pretrained weights, without its classifier. Keys: `conf/encoder/timm.yaml`."""
+    """A network of timm with pretrained weights, without its classifier; settings explained in
+    `conf/encoder/timm.yaml`.
+    """
 
     architecture: str
     weights: str

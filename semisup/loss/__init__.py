@@ -1,9 +1,9 @@
 """Losses: variants of the cross-entropy that treat frequent and rare classes differently.
 
 A loss adds a value for each class to the logits, or multiplies the cross-entropy of an image by the weight of its
-class. These values and weights depend on the number of labeled images of each class. Every method uses them for labeled
-images. A loss can also add values to the logits in the cross-entropy on pseudo-labels. The functions here are pure:
-they return a new memory (a `StateDict`) and never change the old one.
+class. These values and weights depend on the number of labeled images of each class, and every method uses them for
+labeled images. A loss can also add values to the logits in the cross-entropy on pseudo-labels. What it stores for this
+from call to call is its memory, a dict of tensors; functions return a new memory and do not change the old one.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ from semisup.core.types import PolicyOutput, StateDict
 class Loss(Protocol):
     """Interface of the settings of a loss.
 
-    without_unlabeled: key of a setting that has no effect without unlabeled images -> its value in the control (the
+    without_unlabeled: setting that has no effect without unlabeled images -> its value in the config of a control (the
         same run without unlabeled images)
     """
 

@@ -8,6 +8,9 @@
                              starts at 1 / K; m is the setting `momentum`. With offline methods, pi' is the share of
                              each class in the present pseudo-labeled set (m = 0).
 
+z_i are the logits of image i, y_i is its class, target_i its pseudo-label, CE the cross-entropy, K the number of
+classes.
+
 The model predicts by argmax z_i, without adjustment. With scale = 1, this minimizes the balanced error. Pseudo-labels
 are also computed from z_i, so they have fewer frequent classes than those of a model trained by plain cross-entropy.
 For a class without labels, n_k = 1 is used, and pi' is at least 1e-6, so that no loss is infinite.
@@ -36,9 +39,9 @@ SMALLEST_SHARE = 1e-6
 
 @dataclass(frozen=True)
 class LogitAdjustment:
-    """Settings of logit adjustment; `momentum` is the m in the formula at the top of this module.
+    """Settings of logit adjustment, explained in `conf/loss/logit_adjustment.yaml`.
 
-    Keys: `conf/loss/logit_adjustment.yaml`.
+    `momentum` is the m in the formula at the top of this module.
     """
 
     scale: float

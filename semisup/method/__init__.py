@@ -1,7 +1,8 @@
 """Methods of semi-supervised training: how pseudo-labels are computed and used.
 
 A method is a frozen dataclass with settings. Its functions define the number of steps of an epoch, the loss of a step,
-and the labeling of the unlabeled set. They take and return the method's memory, a `StateDict`.
+and the labeling of the unlabeled set. What a method stores from step to step is its memory, a dict of tensors; its
+functions take the memory and return the new one.
 """
 
 from semisup.method._diagnostics import pool_labeled_event

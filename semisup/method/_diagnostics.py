@@ -20,16 +20,16 @@ def pool_labeled_event(
 ) -> PoolLabeled:
     """Build the event that reports one labeling of the unlabeled set.
 
-    The metrics of correctness use the true classes (`training.hidden_targets`). An image that belongs to none of the
-    classes has the true class K, so its pseudo-label is incorrect.
+    The accuracy of pseudo-labels is computed from the true classes (`training.hidden_targets`). An image that belongs
+    to none of the classes has the true class K, so its pseudo-label is incorrect.
 
     Args:
         position: position of the labeling in the training.
         round_: number of this labeling in the run, from 1.
-        labels: confidence (N,) and target (N,) of each pseudo-label. Images with the target -1 are ignored, because
-            they were not labeled this time. `probabilities` is not used.
-        selection: the policy's output for the same N images.
-        rejected: the scores by which images are rejected; None with `reject=none`.
+        labels: confidence (N,) and target (N,) of each pseudo-label; `probabilities` is not used. Images that were not
+            labeled this time have the target -1 and are ignored.
+        selection: the threshold policy's output for the same N images.
+        rejected: scores and limit of the option `reject`, by which images are rejected; None with `reject=none`.
     """
     labels = PseudoLabels(*(values.cpu() for values in labels))
     selection = PolicyOutput(*(values.cpu() for values in selection))

@@ -1,6 +1,6 @@
 """Apply the options `loss` and `debias` to the losses and pseudo-labels of a training step.
 
-In the method's memory, the tensors of these options have names that start with `loss/` and `debias/`.
+Each option has its own entries in the method's memory; their names start with `loss/` or `debias/`.
 """
 
 from torch import Tensor
@@ -39,9 +39,11 @@ def pseudo_label_cross_entropy(
 ) -> Tensor:
     """Compute the weighted cross-entropy of pseudo-labels, as adjusted by the options `loss` and `debias`.
 
+    Both options can add a value for each class to the logits before the cross-entropy is computed.
+
     Args:
         memory: the method's memory after the selection of these pseudo-labels.
-        logits: (n, K), to which the values of both options are added first.
+        logits: (n, K).
         targets, weight, count: as in `weighted_cross_entropy`.
     """
     if changes_unlabeled(training.loss):
@@ -59,11 +61,11 @@ def debias_logits(
     Args:
         memory: the method's memory.
         logits: (U, K) calibrated logits of unlabeled images, without gradient.
-        whole: whether these are all images of the unlabeled set. If so, the memory is updated before the correction,
-            otherwise after it.
+        whole: True if these are all images of the unlabeled set: the memory is updated before the correction. False for
+            a batch: it is updated after the correction.
 
     Returns:
-        The corrected logits, and the updated memory.
+        The corrected logits, and the new memory of the method.
     """
     debias = training.debias
     if not debias.corrects:
@@ -75,14 +77,14 @@ def debias_logits(
 
 
 def debias_shift(training: TrainingContext, memory: StateDict) -> Tensor | None:
-    """Return the values (K,) that debiasing adds to the logits for pseudo-labels; None = it adds nothing."""
+    """Return the values, (K,), that `debias` adds to the logits for pseudo-labels; None if it adds nothing."""
     return training.debias.shift(_part(DEBIAS, memory))
 
 
 def observe_selection(
     training: TrainingContext, memory: StateDict, selection: PolicyOutput, *, whole: bool = False
 ) -> StateDict:
-    """Update the memory of the option `loss` after a selection of pseudo-labels.
+    """Update the entries of the option `loss` in the method's memory after a selection of pseudo-labels.
 
     Args:
         whole: True if the selection is from the whole unlabeled set; False for a batch.

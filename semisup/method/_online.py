@@ -1,7 +1,7 @@
 """Base class of online methods, which compute pseudo-labels for a batch at every step.
 
-With lambda_unlabeled=0, or without unlabeled images, a step computes only `labeled_loss`. The control of a run is the
-same run with lambda_unlabeled=0.
+With lambda_unlabeled=0, or without unlabeled images, the loss of a step is only `labeled_loss`. A run with
+lambda_unlabeled=0 is the control of the run that has otherwise the same settings.
 """
 
 from abc import abstractmethod
@@ -72,7 +72,10 @@ class OnlineMethod:
         return self.semi_supervised_loss(training, memory, position)
 
     def labeled_loss(self, training: TrainingContext, position: Position) -> StepLoss:
-        """Compute the loss of a training step on labeled images only: here, the mean loss of their weak views."""
+        """Compute the loss of a training step on labeled images only.
+
+        By default, this is the mean loss of their weak views; methods can override it.
+        """
         return labeled_step_loss(training, position, training.weak)
 
     @abstractmethod
@@ -100,7 +103,10 @@ class OnlineMethod:
         return StepLoss(labeled.total + factor * loss, labeled.sums + unlabeled_sums(loss, unlabeled.images))
 
     def ramp_factor(self, progress: float) -> float:
-        """Return the factor of lambda_unlabeled at this progress of the training, in [0, 1]; 1 if `ramp` is 0."""
+        """Return the factor in [0, 1] by which lambda_unlabeled is multiplied at this progress of the training.
+
+        The factor is 1 if the setting `ramp` is 0.
+        """
         return min(1.0, progress / self.ramp) if self.ramp > 0 else 1.0
 
     def needs_evaluation(self, epoch: int) -> bool:
@@ -129,11 +135,13 @@ class OnlineMethod:
 
 
 class UnlabeledLoss(NamedTuple):
-    """Unlabeled loss of a training step.
+    """Unlabeled loss of a training step, and the logits from which it was computed.
+
+    V is the number of images with logits in the loss: selected unlabeled images, all of them, or mixed images.
 
     loss: (), mean over all unlabeled images of the step
-    logits: (V, K) logits in the loss, with gradient, of V images (or mixed images)
-    weight: (V,), weights of these images
+    logits: (V, K), with gradient
+    weight: (V,), weights of the V images
     images: number of all unlabeled images of the step, selected or not
     """
 
@@ -144,14 +152,17 @@ class UnlabeledLoss(NamedTuple):
 
 
 def empty_label_memory(size: int, num_classes: int, device: torch.device | None = None) -> StateDict:
-    """Create the memory in which an online method stores the latest pseudo-label of each image.
+    """Create the entries of the memory in which an online method stores the latest pseudo-label of each image.
+
+    Args:
+        size: number of images.
 
     Returns:
         last/targets: (size,) int64, the pseudo-label; -1 = none.
         last/predicted: (size,) int64, the most probable class; -1 = none. It can differ from the pseudo-label if the
             threshold policy aligns distributions.
-        last/confidence, last/weight: (size,) float32.
-        last/threshold: (K,) float32.
+        last/confidence, last/weight: (size,) float32, confidence and weight of the pseudo-label.
+        last/threshold: (K,) float32, latest threshold of each class.
     """
     return {
         "last/targets": torch.full((size,), -1, device=device),
@@ -164,9 +175,9 @@ def empty_label_memory(size: int, num_classes: int, device: torch.device | None 
 
 @dataclass(frozen=True)
 class Batch:
-    """The unlabeled images of a training step, on the device.
+    """The unlabeled images of a training step, on the device of the model.
 
-    index: (U,) int64 in [0, N + L), indices of the images
+    index: (U,) int64, numbers of the images: [0, N) for the N unlabeled images, [N, N + L) for the L labeled ones
     pixels: (U, C, S, S) uint8
     """
 
@@ -175,10 +186,10 @@ class Batch:
 
 
 def unlabeled_batch(training: TrainingContext, position: Position, ratio: int) -> Batch:
-    """Load the unlabeled images of a training step.
+    """Load the batch that a training step uses as unlabeled images.
 
-    The batch has U = ratio * batch_size images, drawn from the N unlabeled and the L labeled images. Images of the
-    labeled set are at the end of the batch.
+    It has U = ratio * batch_size images, drawn at random from the N unlabeled and the L labeled images; the labels of
+    the latter are not used. Images of the labeled set come last in the batch.
     """
     unlabeled, labeled = _draw_indices(training, position.step, ratio)
     pixels = gather_images(training.unlabeled, unlabeled)
@@ -190,10 +201,10 @@ def unlabeled_batch(training: TrainingContext, position: Position, ratio: int) -
 
 
 def _draw_indices(training: TrainingContext, step: int, ratio: int) -> tuple[Tensor, Tensor]:
-    """Draw the indices of the images for the unlabeled batch of a training step, on the CPU.
+    """Draw the numbers of the images for the unlabeled batch of a training step, on the CPU.
 
     Returns:
-        Indices of unlabeled images, in [0, N), and indices of labeled images, in [N, N + L).
+        Numbers of unlabeled images, in [0, N), and of labeled images, in [N, N + L).
     """
     size = len(training.unlabeled) + len(training.labeled)
     index = infinite_batch(training.seed, "unlabeled", size, ratio * training.batch_size, step)
@@ -209,11 +220,11 @@ def select_and_record(
     logits: Tensor | None,
     targets: Tensor,
 ) -> tuple[PolicyOutput, StateDict]:
-    """Apply the threshold policy to a batch of pseudo-labels, and store these for the next report.
+    """Apply the threshold policy to a batch of pseudo-labels, and store the pseudo-labels for the next report.
 
     Args:
         labels: pseudo-labels of the U images of the unlabeled batch.
-        index: (U,), indices of these images.
+        index: (U,), numbers of these images.
         logits: (B, K), logits of the labeled batch; may be None if the policy does not use labeled images.
         targets: (B,), classes of the labeled batch.
 

@@ -1,7 +1,6 @@
 """Compute the weights of pseudo-labels with the threshold policy and the option `reject`.
 
-In the method's memory, the tensors of the threshold policy have names that start with `policy/`, and those of `reject`
-have names that start with `reject/`.
+Both have their own entries in the method's memory; their names start with `policy/` or `reject/`.
 """
 
 from typing import NamedTuple
@@ -19,17 +18,21 @@ POLICY_PREFIX = "policy/"
 
 
 def initial_memory(training: TrainingContext, size: int) -> StateDict:
-    """Create the memory of threshold policy, loss and debiasing, and the initial calibration temperature.
+    """Create the memory of the threshold policy and of the options `loss` and `debias`, and the initial calibration
+    temperature.
 
     Args:
-        size: number of images that the policy can get.
+        size: number of images to which the policy can be applied: N, or N + L if labeled images are used as unlabeled
+            ones too.
     """
     policy = _add_prefix(training.policy.init(training.num_classes, size))
     return policy | initial_loss_memory(training) | initial_temperature()
 
 
 def policy_memory(memory: StateDict) -> StateDict:
-    """Extract the threshold policy's memory from the method's memory, and remove the prefix `policy/` of names."""
+    """Extract the threshold policy's entries from the method's memory; the prefix `policy/` is removed from their
+    names.
+    """
     return {name.removeprefix(POLICY_PREFIX): value for name, value in memory.items() if name.startswith(POLICY_PREFIX)}
 
 
@@ -41,7 +44,8 @@ def apply_policy(
     Args:
         memory: the method's memory.
         labels: pseudo-labels of U images.
-        index: (U,), indices of these images.
+        index: (U,), numbers of these images.
+        context: further input of the policy, such as predictions for labeled images.
 
     Returns:
         The policy's output, and the new memory of the method.

@@ -43,13 +43,14 @@ class TrainingContext:
 
     student: the model that is trained
     teacher: the student or, with `train.ema_decay`, the moving average of its weights
-    restart: `restart(round)` reinitializes the student, its optimizer and its average
+    restart: function that reinitializes the student, its optimizer and its average for the round with the given number
+    labeled, unlabeled: the images of these two splits
     hidden_targets: (N,) int64, true classes of the unlabeled images, on the CPU; K = none of the classes, -1 = unknown;
         for diagnostics only
-    validation_targets: (V,) int64 in [0, K), true classes of the validation images; empty with `train.refit`
+    validation_targets: (V,) int64 in [0, K), true classes of the V validation images; empty with `train.refit`
     augment: the training augmentation; online methods use it for the strong views
     weak: augmentation of the weak views
-    teachers: number of labelings to average for a pseudo-label; 1 = only the present one
+    teachers: number of labelings whose probabilities are averaged for a pseudo-label; 1 = only the present one
     """
 
     student: nn.Module
@@ -84,7 +85,9 @@ class TrainingContext:
 
     @cached_property
     def labeled_terms(self) -> ClassTerms:
-        """Values to add to the logits in the labeled loss, and weights of the classes, by the option `loss`."""
+        """Terms of the option `loss` in the labeled loss: values to add to the logits of each class, and weights of the
+        classes.
+        """
         return self.loss.labeled(self.labeled_counts)
 
     def view(self, augment: Augment, pixels: Tensor, name: str, step: int) -> Tensor:
@@ -141,7 +144,8 @@ class StepLoss(NamedTuple):
     """Loss of one training step, and its contributions to the logged metrics.
 
     total: () float, the loss, with gradient
-    sums: (len(LOG_SUMS),) float64 (float32 on mps), values named in LOG_SUMS, to add up until the next evaluation
+    sums: (len(LOG_SUMS),) float64 (float32 on mps), the step's contribution to each of the sums named in LOG_SUMS,
+        which are accumulated until the next evaluation
     """
 
     total: Tensor
@@ -155,7 +159,7 @@ def make_sums(like: Tensor, **values: Tensor | float) -> Tensor:
     """Build the tensor `StepLoss.sums` on the device of `like`.
 
     Args:
-        values: values by their names in LOG_SUMS; all others are 0.
+        values: contributions of the step, by name of the sum in LOG_SUMS; those not given are 0.
 
     Returns:
         (len(LOG_SUMS),) float64, or float32 on mps.
@@ -219,13 +223,13 @@ class Method(Protocol):
         ...
 
     def needs_evaluation(self, epoch: int) -> bool:
-        """Whether the method needs an evaluation after `epoch` epochs, before the call of `on_evaluation`."""
+        """Whether the method needs the validation accuracy after `epoch` epochs, as the input of `on_evaluation`."""
         ...
 
     def on_evaluation(
         self, training: TrainingContext, memory: StateDict, position: Position, accuracy: float
     ) -> Generator[Event, None, StateDict]:
-        """Label the unlabeled set after an evaluation if the method's settings say so; yield events.
+        """Label the unlabeled set after an evaluation if the method's settings require it; yield events.
 
         Args:
             position: position in the training; `epoch` is the number of finished epochs.
@@ -239,7 +243,7 @@ class Method(Protocol):
     def report(
         self, training: TrainingContext, memory: StateDict, position: Position
     ) -> Generator[Event, None, StateDict]:
-        """Yield diagnostic events after an evaluation, and return the new memory; must not affect the training."""
+        """Yield diagnostic events after an evaluation, and return the new memory. Must not affect the training."""
         ...
 
 
@@ -260,8 +264,8 @@ class Prepares(Protocol):
     def prepare(self, training: TrainingContext, memory: StateDict) -> Generator[Event, None, StateDict]:
         """Compute values that all steps need, such as propagated labels, and return them in the new memory.
 
-        Called at every start of the training, also when a stopped run is resumed; the memory may then contain the
-        values already. Yields Progress events, at which the training can be stopped.
+        Called at every start of the training. If a stopped run is resumed, the memory may already contain the values.
+        Yields Progress events; after each of them, the training can be stopped.
         """
         ...
 
@@ -284,8 +288,8 @@ class HoldsAllImages(Protocol):
 class OfflineMethod(Protocol):
     """Interface of an offline method, which labels the whole unlabeled set at once, after some of the evaluations.
 
-    Before the first labeling, it trains on labels only and does not call the threshold policy. So runs that differ only
-    in the policy are identical until then.
+    Before the first labeling, an offline method trains on labels only and does not call the threshold policy. So runs
+    that differ only in the policy are identical until the first labeling.
 
     settings_after_labeling: names of the method's settings that have no effect before the first labeling
     """

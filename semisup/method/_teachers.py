@@ -3,7 +3,7 @@
     p_i = 1 / m * sum_(j = 0 .. m-1) p_i^(r-j),    m = min(teachers, r), r = number of this labeling, from 1
 
 p_i^(r) are the probabilities of image i in labeling r, from calibrated and debiased logits. `teachers` is the setting
-`labeler.teachers`. The probabilities take 4 * teachers * N * K bytes of memory.
+`labeler.teachers`. The stored probabilities of N images and K classes take 4 * teachers * N * K bytes of memory.
 """
 
 import torch
@@ -16,7 +16,11 @@ TEACHERS = "teachers"
 
 
 def initial_teachers(training: TrainingContext) -> StateDict:
-    """Create the empty store for the predictions of the last `labeler.teachers` labelings; {} with one teacher."""
+    """Create the entry of the memory that stores the probabilities of the last `labeler.teachers` labelings, empty at
+    first.
+
+    With labeler.teachers=1 there is no such entry: the result is {}.
+    """
     if training.teachers == 1:
         return {}
     return {TEACHERS: torch.zeros(0, len(training.unlabeled), training.num_classes)}
@@ -25,13 +29,14 @@ def initial_teachers(training: TrainingContext) -> StateDict:
 def mean_of_teachers(
     training: TrainingContext, memory: StateDict, labels: PseudoLabels
 ) -> tuple[PseudoLabels, StateDict]:
-    """Average the present labeling with the ones before it, and store the present one in the memory.
+    """Average the probabilities of the present labeling with those of the previous ones, and store the present ones.
 
     Args:
+        memory: the method's memory.
         labels: pseudo-labels of all N unlabeled images.
 
     Returns:
-        The averaged pseudo-labels (with labeler.teachers=1, `labels` itself), and the new memory.
+        The averaged pseudo-labels (with labeler.teachers=1, `labels` itself), and the new memory of the method.
     """
     if training.teachers == 1:
         return labels, memory

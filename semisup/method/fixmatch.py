@@ -1,10 +1,12 @@
 """FixMatch (arXiv 2001.07685): compute a pseudo-label from the weak view, and train the strong view on it.
 
     loss = mean CE(labeled) + lambda_unlabeled * r(t) / U * sum_i weight_i * CE(strong_i, target_i)
+    r(t) = min(1, t / (ramp * T)) at step t of T        (with ramp_shape=cosine: (1 - cos(pi * r(t))) / 2)
 
-U is the number of unlabeled images of a step. `target_i` is the most probable class of the weak view of image i,
-without gradient. `weight_i` comes from the threshold policy. r(t) is `FixMatch.ramp_factor`. With threshold=fixed this
-is FixMatch; with threshold=flexmatch, freematch, softmatch or dash, it is the method of that paper.
+CE is the cross-entropy, and U is the number of unlabeled images of a step. strong_i is the strong view of image i, and
+target_i is the most probable class of its weak view, without gradient. weight_i comes from the threshold policy. With
+threshold=fixed this is FixMatch; with threshold=flexmatch, freematch, softmatch or dash, it is the method of that
+paper.
 
 AdaMatch (arXiv 2106.04732) is threshold=adamatch with strong_labeled=true, logit_interpolation=true, ramp=0.5 and
 ramp_shape=cosine. The setting `logit_interpolation` replaces the logits of the labeled images by s * z + (1 - s) * z':
@@ -36,11 +38,7 @@ from semisup.method._protocol import Position, StepLoss, TrainingContext, labele
 
 @dataclass(frozen=True)
 class FixMatch(OnlineMethod):
-    """Settings of FixMatch. Keys: `conf/method/fixmatch.yaml`.
-
-    With ramp_shape=cosine, the factor of lambda_unlabeled is (1 - cos(pi * r)) / 2, with r = min(1, t / (ramp * T)) at
-    step t of T.
-    """
+    """Settings of FixMatch, explained in `conf/method/fixmatch.yaml`."""
 
     ramp_shape: str
     skip_rejected: bool
@@ -85,10 +83,11 @@ class FixMatch(OnlineMethod):
         return RAMP_SHAPES[self.ramp_shape](super().ramp_factor(progress))
 
     def _labeled_views(self, training: TrainingContext, position: Position) -> tuple[Tensor, Tensor]:
-        """Load the labeled batch.
+        """Load and augment the labeled batch of n images.
 
         Returns:
-            The weak views, followed by the strong views if `strong_labeled` is set; and the classes (n,) of the images.
+            The weak views, followed by the strong views if `strong_labeled` is set; and the classes of the images,
+            (n,).
         """
         images, targets = training.labeled_batch(position, training.weak)
         if self.strong_labeled:
@@ -107,7 +106,7 @@ def interpolate_logits(training: TrainingContext, position: Position, images: Te
     The second pass, of the labeled images only, is computed here. It does not change BatchNorm's running statistics.
 
     Args:
-        images: the labeled images.
+        images: (n, C, S, S), the views of the labeled images.
         logits: (n, K), logits of the labeled images from the pass of all images of the step.
     """
     with freeze_bn_stats(training.student):

@@ -3,21 +3,23 @@
     loss = mean CE(labeled) + lambda_unlabeled * r(t) / U * sum_i weight_i * CE(strong_i, target_i)
     r(t) = min(1, t / (ramp * T))        at step t of T
 
+CE is the cross-entropy, U is the number of unlabeled images of a step, and strong_i is the strong view of image i.
+
 Before the first step, the labels are propagated once over a graph that connects each labeled or unlabeled image to its
 nearest neighbors (`core/label_propagation.py`). Distances are between the stored features of an encoder or, without an
-encoder, between the pixels. The target of an image is the class with the highest propagated probability, and its
-confidence is this probability. The threshold policy computes the weights.
+encoder, between the pixels. target_i is the class with the highest propagated probability, and this probability is the
+confidence of image i. The threshold policy computes weight_i from it.
 
 Assumption: with prior=uniform, all classes are equally frequent among labeled and unlabeled images; if they are not,
 rare classes get too many labels. prior=labels assumes the class frequencies of the labels. prior=none assumes nothing,
 and favors classes whose images have many neighbors.
 
-Unlike here, the paper computes the graph again during the training, from the features of the network that is trained.
+In the paper, the graph is computed again during the training, from the features of the trained network.
 
 Cost: for n images of D features, the graph takes n^2 * D multiplications (on one core, one second for 3,000 images of
-1,280 features, and 6 minutes for 100,000). The propagation takes log(1e-6) / log(neighbor_share) sparse products: 86
-at 0.85, 1,375 at 0.99. The float32 copy of the features takes 4 * n * D bytes of memory. If a run is stopped during
-the propagation, the propagation starts again when the run continues.
+1,280 features, and 6 minutes for 100,000). The propagation takes log(1e-6) / log(neighbor_share) products with a sparse
+matrix: 86 for neighbor_share=0.85, 1,375 for 0.99. The float32 copy of the features takes 4 * n * D bytes of memory. If
+a run is stopped during the propagation, the propagation starts again when the run continues.
 """
 
 import hashlib

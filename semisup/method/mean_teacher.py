@@ -3,11 +3,11 @@
     loss = mean CE(labeled) + lambda_unlabeled * r(t) / (U * K) * sum_i weight_i * |p_i - q_i|^2
     p_i = softmax(student(weak'_i)), q_i = softmax(teacher(weak_i)), r(t) = min(1, t / (ramp * T)) at step t of T
 
-U is the number of unlabeled images in a step, and K the number of classes. weak_i and weak'_i are two weak views of
-image i. The teacher is the average of the student's weights (`train.ema_decay`), in eval mode. The threshold policy
-computes weight_i from the prediction q_i. If the policy aligns distributions, q_i is replaced by the aligned
-prediction. If the policy has a loss term of its own, it is computed from the student's predictions and added to the
-unlabeled loss.
+CE is the cross-entropy, U is the number of unlabeled images in a step, and K is the number of classes. weak_i and
+weak'_i are two weak views of image i. The teacher is the average of the student's weights (`train.ema_decay`), in eval
+mode. The threshold policy computes weight_i from q_i. If the policy aligns distributions, the loss contains the aligned
+q_i. If the policy has a loss term of its own, the term is computed from the student's logits and added to the unlabeled
+loss.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from semisup.method._protocol import Position, StepLoss, TrainingContext, labele
 
 @dataclass(frozen=True)
 class MeanTeacher(OnlineMethod):
-    """Settings of Mean Teacher. Keys: `conf/method/mean_teacher.yaml`."""
+    """Settings of Mean Teacher, explained in `conf/method/mean_teacher.yaml`."""
 
     skip_rejected: bool
 

@@ -1,15 +1,19 @@
 """MixMatch (arXiv 1905.02249): average and sharpen the predictions of two views, and mix all images at random.
 
-    q_i = sharpen(mean of the predictions of 2 weak views, temperature)
+    q_i = sharpen(mean of the predictions for weak_i and weak'_i, temperature)
     l' = max(l, 1 - l), l ~ Beta(alpha, alpha)
-    x' = l' * x + (1 - l') * x_shuffled, targets likewise, over [labeled, weak, weak']
+    x' = l' * x + (1 - l') * x_shuffled, and targets likewise, for all images x of [labeled, weak, weak']
     loss = mean CE(labeled') + lambda_unlabeled * r(t) / (2 * U * K) * sum_i weight_i * |softmax(z'_i) - q'_i|^2
+    r(t) = min(1, t / (ramp * T)) at step t of T
 
-z'_i and q'_i are the logits and the target of a mixed image. U is the number of unlabeled images in a step, and K the
-number of classes. The threshold policy computes weight_i from the mean prediction of the two views; the weight is used
-for both of them. If the policy aligns distributions, the mean prediction is aligned before it is sharpened. If the
-policy has a loss term of its own, it is computed from z' and added to the unlabeled loss. With lambda_unlabeled=0, the
-labeled images are mixed with each other.
+weak_i and weak'_i are two weak views of unlabeled image i, and q_i is the target of both. x_shuffled is another image
+of the same step, chosen at random. z'_i and q'_i are the logits and the target of a mixed unlabeled image. CE is the
+cross-entropy, U is the number of unlabeled images in a step, and K is the number of classes.
+
+The threshold policy computes weight_i from the mean prediction of the two views; the weight is used for both of them.
+If the policy aligns distributions, the mean prediction is aligned before it is sharpened. If the policy has a loss term
+of its own, it is computed from z' and added to the unlabeled loss. With lambda_unlabeled=0, the labeled images are
+mixed with each other.
 """
 
 from dataclasses import dataclass
@@ -37,7 +41,7 @@ from semisup.method._protocol import Position, StepLoss, TrainingContext, labele
 
 @dataclass(frozen=True)
 class MixMatch(OnlineMethod):
-    """Settings of MixMatch. Keys: `conf/method/mixmatch.yaml`."""
+    """Settings of MixMatch, explained in `conf/method/mixmatch.yaml`."""
 
     temperature: float
     alpha: float
@@ -104,5 +108,5 @@ def one_hot(targets: Tensor, num_classes: int) -> Tensor:
 
 
 def sharpen(probabilities: Tensor, temperature: float) -> Tensor:
-    """Raise (U, K) probabilities to the power 1 / temperature and normalize the rows."""
+    """Raise (U, K) probabilities to the power 1 / temperature and normalize the rows to sum 1."""
     return torch.softmax(probabilities.clamp(min=1e-12).log() / temperature, dim=1)

@@ -5,8 +5,8 @@ threshold policy selects any image, the student, its optimizer and its weight av
 other initial weights is then trained on the labels and pseudo-labels with the strong augmentation. The best model on
 the validation set is chosen over all rounds.
 
-With lambda_unlabeled=0, the student restarts under the same condition, but is trained on labels only. These rounds have
-fewer steps than rounds with pseudo-labels, so there can be more of them.
+With lambda_unlabeled=0, the student restarts under the same condition, but is trained on labels only. A round without
+pseudo-labels has fewer steps, so a training of the same length can have more rounds.
 """
 
 from collections.abc import Generator
@@ -23,7 +23,7 @@ from semisup.method.self_training import SelfTraining
 class NoisyStudent(SelfTraining):
     """Settings of Noisy Student, the same as those of `SelfTraining`.
 
-    `refresh_every` is the number of epochs between two labelings, at which a new round can begin.
+    A new round can begin after each labeling, at most every `refresh_every` epochs.
     """
 
     labels_only_settings: ClassVar[tuple[str, ...]] = ("lambda_unlabeled", "gate", "refresh_every")

@@ -3,9 +3,9 @@
     loss = mean CE(labeled) + lambda_unlabeled * r(t) / U * sum_i weight_i * CE(u_i, target_i)
     r(t) = min(1, t / (ramp * T))        at step t of T
 
-u_i is the weak view of unlabeled image i, and target_i the most probable class of this view. weight_i comes from the
-threshold policy. U is the number of unlabeled images in a step. The forward pass of the unlabeled images does not
-change BatchNorm's running statistics.
+CE is the cross-entropy, and U is the number of unlabeled images in a step. u_i is the weak view of unlabeled image i,
+and target_i is the most probable class of this view. weight_i comes from the threshold policy. The forward pass of the
+unlabeled images does not change BatchNorm's running statistics.
 """
 
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from semisup.method._protocol import Position, StepLoss, TrainingContext, labele
 
 @dataclass(frozen=True)
 class PseudoLabel(OnlineMethod):
-    """Settings of Pseudo-Label. Keys: `conf/method/pseudo_label.yaml`."""
+    """Settings of Pseudo-Label, explained in `conf/method/pseudo_label.yaml`."""
 
     ramp: float
 

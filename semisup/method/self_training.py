@@ -9,9 +9,9 @@ With gate=auto, the accuracy must be significantly above that of guessing the mo
 The teacher labels the images in eval mode, without augmentation. Images to which the threshold policy gives a weight
 above 0 become the new pseudo-labeled set, with hard labels.
 
-With `ratio`, an epoch has at most `ratio` pseudo-labeled images per labeled image: the next ones of repeated shuffled
-passes over the pseudo-labeled set. Without `ratio`, the epochs are long if there are few labels, and the unlabeled set
-is labeled only once per epoch.
+The setting `ratio` limits the number of pseudo-labeled images in an epoch to `ratio` for each labeled image; the next
+epoch continues with the following images of the set. Without this limit, epochs are long if there are few labels, and
+the unlabeled set is labeled at most once per epoch.
 
 With lambda_unlabeled=0 (the control of a run), an epoch has only the pass over the labeled images. A run and its
 control are identical until the first labeling; after that, the epochs of the run are longer.
@@ -41,11 +41,11 @@ from semisup.method.supervised import labeled_step_loss
 
 @dataclass(frozen=True)
 class SelfTraining:
-    """Settings of self-training. Keys: `conf/method/self_training.yaml`.
+    """Settings of self-training, explained in `conf/method/self_training.yaml`.
 
     gate: validation accuracy above which the unlabeled set is labeled, in [0, 1]; or `auto`
     refresh_every: number of epochs between two labelings
-    ratio: largest number of pseudo-labeled images per labeled image in an epoch; None = all
+    ratio: largest number of pseudo-labeled images in an epoch for each labeled image; None = no limit
     lambda_unlabeled: weight of the loss on pseudo-labels, at least 0
     """
 
@@ -109,7 +109,7 @@ class SelfTraining:
         """Compute the loss of a step on pseudo-labeled images.
 
         Args:
-            batch: number of the batch among the pseudo-labeled batches of the epoch, from 0.
+            batch: number of the step among the steps of the epoch that use pseudo-labeled images, from 0.
         """
         selected, size = len(memory["index"]), self._pseudo_labeled_size(training, memory)
         begin = batch * training.batch_size
@@ -155,7 +155,7 @@ class SelfTraining:
     def relabel(
         self, training: TrainingContext, memory: StateDict, position: Position
     ) -> Generator[Event, None, StateDict]:
-        """Label the unlabeled set, and store the images that the threshold policy selects with their labels."""
+        """Label the unlabeled set, and store the selected images together with their pseudo-labels in the memory."""
         logits = yield from unlabeled_logits(training, memory, position)
         logits, memory = debias_logits(training, memory, logits, whole=True)
         labels, memory = mean_of_teachers(training, memory, predict(logits))

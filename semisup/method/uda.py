@@ -1,19 +1,21 @@
 """Unsupervised Data Augmentation (arXiv 1904.12848): train strong views on the sharpened predictions of weak views.
 
-    loss = mean_B CE(labeled) * [p(true) <= eta_t]
-           + lambda_unlabeled * r(t) / U * sum_i weight_i * CE(strong_i, soft_i)
+    loss   = mean over the used labeled images of CE(labeled)
+             + lambda_unlabeled * r(t) / U * sum_i weight_i * CE(strong_i, soft_i)
     soft_i = softmax(logits of weak view i / temperature)
+    r(t)   = min(1, t / (ramp * T))        at step t of T
 
-[condition] is 1 if the condition is true, else 0. Training-signal annealing leaves out the labeled images that the
-model already classifies well: those whose predicted probability of the true class, p(true), is above
+CE is the cross-entropy, and U is the number of unlabeled images of a step. strong_i is the strong view of image i.
+weight_i comes from the threshold policy. If the policy aligns distributions, the predictions of the weak views are
+aligned before they are sharpened.
 
-    eta_t = a_t * (1 - 1/K) + 1/K        K classes
+Training-signal annealing (setting `tsa`) leaves out the labeled images that the model already classifies well. A
+labeled image is used if the predicted probability of its true class is at most
 
-U is the number of unlabeled images of a step, weight_i comes from the threshold policy, and r(t) is `ramp_factor`.
+    eta = a * (1 - 1 / K) + 1 / K        K: number of classes
 
-By the setting `tsa`, a_t is t (linear), 1 - exp(-5 * t) (log) or exp(5 * (t - 1)) (exp), with the progress t in [0, 1].
-With tsa=none, all labeled images are used. Annealing also applies with lambda_unlabeled=0. If the threshold policy
-aligns distributions, the predictions of the weak views are aligned before they are sharpened.
+With the completed share s of the training, a is s (tsa=linear), 1 - exp(-5 * s) (tsa=log) or exp(5 * (s - 1))
+(tsa=exp). With tsa=none, all labeled images are used. Annealing also applies with lambda_unlabeled=0.
 """
 
 import math
@@ -43,7 +45,7 @@ TSA_SCHEDULES: dict[str, Callable[[float], float]] = {
 
 @dataclass(frozen=True)
 class UDA(OnlineMethod):
-    """Settings of UDA. Keys: `conf/method/uda.yaml`."""
+    """Settings of UDA, explained in `conf/method/uda.yaml`."""
 
     temperature: float
     tsa: str
@@ -84,7 +86,7 @@ class UDA(OnlineMethod):
         return StepLoss(loss, labeled_sums(loss, logits, targets))
 
     def _annealed_loss(self, training: TrainingContext, logits: Tensor, targets: Tensor, progress: float) -> Tensor:
-        """Compute the mean loss of the labeled images that training-signal annealing uses; 0 if it uses none."""
+        """Compute the mean loss of the labeled images that training-signal annealing uses; 0 if it uses no image."""
         if self.tsa == "none":
             return labeled_cross_entropy(training, logits, targets)
         classes = logits.shape[1]

@@ -34,7 +34,7 @@ class Pretrained(Protocol):
     """Interface of the settings of a model that can start from pretrained weights in a file.
 
     weights: path of the file, or the name of weights in a library's list; None = random weights
-    sha256: digest of the file; None = any
+    sha256: digest of the file; None = do not check it
     """
 
     @property

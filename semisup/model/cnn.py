@@ -15,7 +15,7 @@ from semisup.errors import SettingError, check_range
 
 @dataclass(frozen=True)
 class Cnn:
-    """Settings of the Food-11 tutorial's network. Keys: `conf/model/cnn.yaml`."""
+    """Settings of the Food-11 tutorial's network, explained in `conf/model/cnn.yaml`."""
 
     widths: list[int]
     hidden: int

@@ -1,9 +1,9 @@
 """A linear classifier on features of unit length, or on pixels.
 
-    logits = W (s * x / |x|) + b,    W and b start at 0
+    logits = W (s * x / |x|) + b
 
-The scale s increases the confidence: with s = 1, the predictions on features do not reach a usual threshold in a few
-hundred steps.
+x are the features (or pixels) of an image, and s is the setting `scale`. W and b are trained and start at 0. The scale
+increases the confidence: with s = 1, the confidence does not reach a usual threshold in a few hundred steps.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from semisup.errors import check_range
 class Linear:
     """Settings of the linear classifier.
 
-    scale: s, the length of the scaled features, above 0
+    scale: length to which the features are scaled, s in the formula at the top of this module, above 0
     """
 
     scale: float

@@ -14,7 +14,7 @@ from semisup.model.linear import UnitLength
 class Mlp:
     """Settings of a multilayer perceptron with ReLU.
 
-    scale: length of the scaled features, above 0
+    scale: length to which the features are scaled, above 0
     widths: number of units of each hidden layer
     dropout: probability of dropout after each hidden layer, in [0, 1)
     """

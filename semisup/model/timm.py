@@ -26,7 +26,7 @@ from semisup.runtime.weights_file import WeightsInfo
 
 @dataclass(frozen=True)
 class TimmClassifier:
-    """Settings of a timm classifier. Keys: `conf/model/timm.yaml`."""
+    """Settings of a timm classifier, explained in `conf/model/timm.yaml`."""
 
     architecture: str
     weights: str | None

@@ -37,7 +37,7 @@ OLD_DENSENET_KEY = re.compile(r"(.*denselayer\d+\.(?:norm|conv))\.([12]\..*)")
 
 @dataclass(frozen=True)
 class TorchvisionClassifier:
-    """Settings of a torchvision classifier. Keys: `conf/model/torchvision.yaml`."""
+    """Settings of a torchvision classifier, explained in `conf/model/torchvision.yaml`."""
 
     architecture: str
     weights: str | None
@@ -162,7 +162,7 @@ class TorchvisionClassifier:
         """Return the entry of torchvision's list of weights that the setting `weights` names.
 
         Returns:
-            the entry DEFAULT for a local file; None without pretrained weights.
+            For weights in a local file, the entry DEFAULT; without pretrained weights, None.
         """
         if self.weights is None:
             return None

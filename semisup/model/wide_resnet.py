@@ -22,7 +22,7 @@ STEM = 16  # channels of the first convolution
 
 @dataclass(frozen=True)
 class WideResNet:
-    """Settings of the wide residual network. Keys: `conf/model/wide_resnet.yaml`."""
+    """Settings of the wide residual network, explained in `conf/model/wide_resnet.yaml`."""
 
     depth: int
     widen_factor: int

@@ -14,7 +14,7 @@ from semisup.optimizer._groups import check_rates, parameter_groups
 
 @dataclass(frozen=True)
 class AdamW:
-    """Settings of AdamW. Keys: `conf/optimizer/adamw.yaml`."""
+    """Settings of AdamW, explained in `conf/optimizer/adamw.yaml`."""
 
     lr: float
     weight_decay: float

@@ -14,7 +14,7 @@ from semisup.optimizer._groups import check_rates, parameter_groups
 
 @dataclass(frozen=True)
 class SGD:
-    """Settings of SGD. Keys: `conf/optimizer/sgd.yaml`."""
+    """Settings of SGD, explained in `conf/optimizer/sgd.yaml`."""
 
     lr: float
     weight_decay: float

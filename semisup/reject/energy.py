@@ -2,8 +2,8 @@
 
     score_i = -E_i = T * log sum_c exp(z_ic / T)        z_ic: logit c of image i, T: temperature
 
-With T = 1 the score is the logarithm of the denominator of the softmax. Unlike the confidence, it is lower if all
-logits are small.
+E_i is the energy of image i. With T = 1 the score is the logarithm of the denominator of the softmax. Unlike the
+confidence, it is lower if all logits are small.
 
 For 10,000 random rows of 11 logits, the scores equal those of pytorch-ood 0.4.0 (`EnergyBased.score`, with the opposite
 sign) bit for bit. They were compared once, by a script that is not part of the repository.
@@ -19,7 +19,7 @@ from semisup.reject._limits import Limits
 
 @dataclass(frozen=True)
 class Energy(Limits):
-    """Settings of the energy score. Keys: `conf/reject/energy.yaml`."""
+    """Settings of the energy score, explained in `conf/reject/energy.yaml`."""
 
     temperature: float
 

@@ -22,7 +22,7 @@ from semisup.reject._limits import Limits
 
 @dataclass(frozen=True)
 class Knn(Limits):
-    """Settings of rejection by the distance to the k-th nearest labeled image. Keys: `conf/reject/knn.yaml`."""
+    """Settings of rejection by the distance to the k-th nearest labeled image, explained in `conf/reject/knn.yaml`."""
 
     k: int
 

@@ -15,7 +15,7 @@ from semisup.reject._limits import Limits
 
 @dataclass(frozen=True)
 class MaxLogit(Limits):
-    """Settings of rejection by the largest logit. Keys: `conf/reject/max_logit.yaml`."""
+    """Settings of rejection by the largest logit, explained in `conf/reject/max_logit.yaml`."""
 
     def score_logits(self, logits: Tensor) -> Tensor:
         return logits.float().amax(dim=1)

@@ -5,4 +5,4 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class NoReject:
-    """Settings of `reject=none`; it has none."""
+    """The option `reject=none`, which has no settings."""

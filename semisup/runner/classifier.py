@@ -61,10 +61,10 @@ class ClassifiedBatch:
 
 
 class RunRejection(NamedTuple):
-    """Rejection of images by a run.
+    """How a run rejects images: its option `reject` and its rejection limit.
 
-    reject: the run's option of the group `reject`, which computes scores
-    limit: the lowest score of an accepted image, for the best model of the run
+    reject: the run's option of the group `reject`, which computes a score for each image
+    limit: lowest score of an accepted image, for the best model of the run
     """
 
     reject: LogitReject
@@ -75,7 +75,7 @@ class Classifier:
     """A classifier of images: the best model of a run, or an ensemble, which averages the probabilities of its models.
 
     Args:
-        models: the models, with the same classes, the same image size and the same conversion of images.
+        models: the models, with the same classes and the same settings for decoding images, such as the image size.
         device: device of the models.
 
     Attributes:
@@ -86,7 +86,7 @@ class Classifier:
         models: the models, with the configs of their runs.
 
     Raises:
-        RecordError: the models differ in their classes, image size or conversion of images.
+        RecordError: the models differ in their classes or in the settings for decoding images.
     """
 
     def __init__(self, models: Sequence[TrainedModel], device: torch.device) -> None:
@@ -164,7 +164,7 @@ class Classifier:
     ) -> Iterator[ClassifiedBatch]:
         """Yield predictions batch by batch, so that only few images are in memory at once.
 
-        Images that cannot be read have rows of NaN and a reason.
+        An image that cannot be read has rows of NaN and a reason.
 
         Args:
             embeddings: whether to compute embeddings.
@@ -268,7 +268,7 @@ def load_classifier(*runs: str | os.PathLike[str], device: str = "auto") -> Clas
 
     Raises:
         RecordError: a directory is not that of a finished run, its model is damaged, or the runs differ in their
-            classes, image size or conversion of images.
+        classes or in the settings for decoding images.
         SettingError: there is no such device, or pretrained weights of an encoder are missing.
     """
     if not runs:

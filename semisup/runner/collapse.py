@@ -1,9 +1,10 @@
-"""Detect collapse: nearly all of the selected pseudo-labels belong to few classes.
+"""Detect collapse: nearly all of the selected pseudo-labels belong to a few classes.
 
-    share = H(classes of the selected pseudo-labels) / H(classes of the validation set)        H: entropy
+    share = H(classes of the selected pseudo-labels) / H(classes of the validation images)        H: entropy
 
-The share is 1 if the classes have the same variety as in the validation set, 0.3 if two of ten equally frequent classes
-are selected, and 0 if one class is. A refit (`train.refit`), which has no validation set, uses the labeled set instead.
+The share is 1 if both have the same class distribution. If all classes are equally frequent in the validation set, it
+is 0.3 if the pseudo-labels have two of ten classes, and 0 if they have one class. A refit (`train.refit`) has no
+validation images; the labeled images are used instead.
 """
 
 import warnings
@@ -21,13 +22,14 @@ MIN_IMAGES_PER_CLASS = 5  # selected, on average
 
 
 class CollapseWatch:
-    """Check of the pseudo-labels of a run for collapse to few classes; see the formula at the top of this module.
+    """Check of the pseudo-labels of a run for collapse; `share` is defined at the top of this module.
 
     Args:
-        settings: the shares below which a warning is printed and below which the run stops.
+        settings: limits of the share for a warning and for stopping the run.
         run: id of the run, for the warning.
         classes: names of the K classes.
-        validation: (n,) int64, the true classes of the validation set, or of the labeled set in a refit; -1 = unknown.
+        validation: (n,) int64, the true classes of the n validation images, or of the labeled images in a refit; -1 =
+            unknown.
     """
 
     def __init__(self, settings: CollapseSettings, run: str, classes: Sequence[str], validation: Tensor) -> None:

@@ -351,12 +351,11 @@ _meta_models: dict[tuple[str, int, int, int], nn.Module] = {}
 
 
 def check_control_is_fair(run_config: RunConfig) -> None:
-    """Raise SettingError if the control of a run could not have the same learning rates as the run.
+    """Raise SettingError if the control of a run could have other learning rates than the run.
 
-    The control is the same run without unlabeled images, with the same number of steps. Its learning rates can differ
-    if the length of the run is given in epochs, or if `train.patience` can end the run early. For
-    the same reasons, the length of the phase in which only the classifier layers are trained (`train.head_first`) can
-    differ.
+    The control is the same run without unlabeled images, with the same number of steps. The learning rates can differ
+    if the length of the run is given in epochs, or if `train.patience` can end the run early. In these cases, the
+    number of steps in which only the classifier layers are trained (`train.head_first`) can differ, too.
     """
     factors = {run_config.settings.schedule.factor(share / 8) for share in range(9)}
     train = run_config.settings.train

@@ -1,8 +1,8 @@
 """Measure the disk usage of a folder of runs, and delete the files that the program can create again.
 
-Files that can be deleted are decoded images, stored features, shared starts (states that the runs of a sweep share),
-and the training states of finished runs. They are recognized by their names and folders. All other files are only
-counted. Symbolic links are not followed.
+These files are decoded images, stored features, shared starts (saved training states from which several runs of a sweep
+start), and the training states of finished runs. They are recognized by their names and folders. All other files are
+only counted. Symbolic links are not followed.
 """
 
 import contextlib
@@ -37,11 +37,11 @@ REMOVABLE = (STATES, STARTS, IMAGES, PACKS)
 
 @dataclass(frozen=True)
 class DiskUsage:
-    """Disk usage of a folder of runs: files by kind, and their sizes.
+    """Disk usage of a folder of runs.
 
-    files: kind -> path of each file
+    files: kind of file, one of KINDS -> paths of the files of this kind
     sizes: path -> bytes on disk
-    live: run directories that a process may be training
+    live: directories of the runs that a process may be training now
     folder: the folder of runs
     """
 
@@ -55,7 +55,10 @@ class DiskUsage:
         return sum(self.sizes[path] for path in self.files[kind])
 
     def removable(self) -> list[Path]:
-        """List the files that can be deleted; while a run is in progress, only checkpoints of finished runs."""
+        """List the files that can be deleted.
+
+        While a run is in progress, these are only the training states of finished runs.
+        """
         kinds = (STATES,) if self.live else REMOVABLE
         return [path for kind in kinds for path in self.files[kind]]
 
@@ -90,7 +93,7 @@ def clean(usage: DiskUsage) -> tuple[int, list[Path]]:
     The folder is measured again first, because a run may have been started since `usage` was measured.
 
     Returns:
-        The number of freed bytes, and the files that are in use or could not be deleted.
+        The number of freed bytes, and the removable files that remain, because they are in use or could not be deleted.
     """
     freed = 0
     kept: list[Path] = []
@@ -159,10 +162,10 @@ def _kind(path: Path, root: Path) -> str:
 
 @contextlib.contextmanager
 def _lock(folder: Path) -> Iterator[bool]:
-    """Within this context, lock the run, shared start or stored features to which a folder of files belongs.
+    """Context that locks the run, shared start or stored features to which the files in a folder belong.
 
     Yields:
-        Whether the files may be deleted: no other process uses them, and their run (if any) is still finished.
+        Whether the files may be deleted: no other process uses them and, if they belong to a run, the run is finished.
     """
     is_states = folder.name == "checkpoints"
     if is_states or folder.parent.name == SHARED_STARTS:

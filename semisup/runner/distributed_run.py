@@ -28,10 +28,11 @@ SAFE_STOP_EVENTS = (StepEnd, EpochEnd, Progress)
 
 
 def broadcast_start(team: Team, stop: StopHandler, fingerprint: str, snapshot: dict[str, Any] | None) -> None:
-    """Send the data set fingerprint and the initial state from rank 0 to the other processes, unless this was done.
+    """Send the data set fingerprint and the initial state from rank 0 to the other processes, once per run.
 
     Args:
-        stop: handler of stop signals; from now on, it waits for the next step, so that all processes stop together.
+        stop: handler of stop signals; after this call it acts on a signal only at the end of a step, so that all
+            processes stop at the same step.
         snapshot: the state from which the run resumes; None = it starts from the beginning.
     """
     if not team.announced:

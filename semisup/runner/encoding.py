@@ -1,7 +1,7 @@
 """Replace the images of a run by stored features of its encoder (a frozen pretrained network).
 
-The features of all images under one augmentation are a pack, which is stored in a folder. Missing features are computed
-first.
+The features of all images under one augmentation are a pack, which is stored in a folder. Packs that are missing are
+computed first.
 """
 
 import sys
@@ -44,7 +44,7 @@ TRAINING_SPLITS = ("labeled", "unlabeled")
 class EncodedRun(NamedTuple):
     """A run that is trained on the stored features of an encoder.
 
-    config: the config of the run, with stored features of views in place of the augmentations
+    config: the config of the run; its augmentations are replaced by a random choice among the stored views of an image
     problem: the data of the run, with features in place of the images
     metadata: digests of the encoder's weights and of the features, for run.json; None without an encoder
     """
@@ -98,10 +98,11 @@ def encode_run(run_config: RunConfig, problem: TrainingData, data: Data, bars: B
 
 
 def _augmentations(run_config: RunConfig) -> dict[str, Augment | None]:
-    """Return the augmentation of each pack: the stored features of all images under one augmentation.
+    """Return the augmentation with which each pack of stored features is computed.
 
     Returns:
-        Name of the pack -> augmentation. The value of PLAIN is None, and that of a pack that is not needed, too.
+        Name of the pack (PLAIN, AUGMENT or WEAK) -> augmentation. None for PLAIN, which has no augmentation, and for a
+        pack that the run does not need.
     """
     settings = run_config.settings
     weak = settings.weak if settings.method.uses_weak and settings.weak.strength > 0 else None
@@ -114,10 +115,10 @@ def _load_packs(
     """Load the stored features of a run; compute those that are missing.
 
     Args:
-        images: key of the images of the run in the cache `_digests`.
+        images: key of the run's images in the cache `_digests`.
 
     Returns:
-        Name of the pack (PLAIN, AUGMENT, WEAK) -> its features.
+        Name of the pack (PLAIN, AUGMENT or WEAK) -> its features.
     """
     cache = None if encoder.cache is None else Path(encoder.cache).expanduser()
     channels, size = problem.labeled.pixels.shape[1], problem.labeled.pixels.shape[-1]
@@ -147,11 +148,11 @@ def _load_packs(
 def _forget_packs(images: tuple[object, ...], used: set[tuple[object, ...]], room: float) -> None:
     """Remove features of earlier runs from memory, to make room for those of the present run.
 
-    Features of other images are removed. Features of the same images, which a later run may use again, are removed
-    oldest first, until the others fit into `room`.
+    Features of other images are always removed. Features of the same images can be useful to a later run: they are
+    removed only if they do not fit into `room`, the oldest first.
 
     Args:
-        images: key of the images of the present run, with which the keys of their features begin.
+        images: key of the present run's images; the keys of their features in `_encoded` begin with it.
         used: keys of the features that the present run uses; these are not removed.
         room: number of bytes of memory for features that the present run does not use.
     """
@@ -224,7 +225,8 @@ def _on_features(
 
 
 def feature_difference(before: object, now: Mapping[str, Any] | None) -> str | None:
-    """Describe the first difference between the features of a run then and now; None if they are equal.
+    """Describe the first difference between the recorded features of a run and the present ones; None if they are
+    equal.
 
     Args:
         before: description of the features in the run's run.json; None = none recorded.
@@ -251,7 +253,7 @@ def _entry(value: object, *keys: str) -> object:
 
 
 def check_same_features(before: object, now: Mapping[str, Any] | None, folder: Path) -> None:
-    """Raise DataError if the features of an interrupted run differ from those with which it began.
+    """Raise DataError if an interrupted run would continue with other features than those with which it began.
 
     Args:
         before: description of the features in the run's run.json; None = none recorded.

@@ -51,8 +51,10 @@ def list_images(
 
     Args:
         images: one or several inputs; an array (n, H, W, 3) is n images.
-        ignored_names: is filled with the name of each file in a folder or archive that is not an image, and the reason.
-        file_column: name of the column with the paths in tables; None = a usual name, such as `file`.
+        ignored_names: a dict to which the function adds the name of each file in a folder or archive that is not an
+            image, and the reason.
+        file_column: name of the column with the paths in tables; None = the column that has a usual name, such as
+            `file`.
 
     Raises:
         DataError: a file or folder does not exist, a folder contains no images, or a value is not an image.

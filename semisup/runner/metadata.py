@@ -44,7 +44,7 @@ def initial_metadata(run_config: RunConfig, reproduces: Path | None) -> dict[str
 
 
 def environment_of(run_config: RunConfig) -> dict[str, Any]:
-    """Describe the present environment of a run (such as CPU and package versions), which can change results."""
+    """Describe the properties of the machine that can change a run's results, such as CPU and package versions."""
     return {**environment(run_config.run.device), "threads": run_config.run.threads, "processes": world_size()}
 
 

@@ -1,4 +1,4 @@
-"""Warn about unlabeled images that belong to none of the classes, and if `reject` rejects all unlabeled images."""
+"""Warn if the classes of the unlabeled images do not fit the run, and if `reject` rejects all unlabeled images."""
 
 import warnings
 
@@ -11,7 +11,7 @@ MOST_NAMED = 5
 
 
 class RejectWatch:
-    """Check during a run that warns once if the option `reject` rejects every unlabeled image.
+    """Warns once during a run if the option `reject` rejects every unlabeled image.
 
     Args:
         reject: the option of the group `reject`.
@@ -41,9 +41,10 @@ class RejectWatch:
 
 
 def warn_of_other_classes(data: Data, *, rejects: bool) -> None:
-    """Warn if there are classes without unlabeled images, or if `reject` is used and there is nothing to reject.
+    """Warn about unlabeled images whose true classes do not fit the run.
 
-    The check is possible only if the true classes of all unlabeled images are known.
+    There are three warnings: no image belongs to one of the classes; a class has no images; `reject` is used, but there
+    are no images of other classes to reject. Nothing is checked unless all true classes are known.
 
     Args:
         rejects: whether the run has an option `reject` other than `none`.

@@ -29,10 +29,10 @@ def check_same_classes(run_config: RunConfig, classes: Sequence[str]) -> None:
 
 
 def warn_of_trained_images(run_config: RunConfig, data: Data) -> None:
-    """Warn if validation or test images were perhaps training images of the parent run (`from.run`).
+    """Warn if the parent run (`from.run`) may have been trained on validation or test images of this run.
 
-    The accuracy on such images would be too high. An image causes the warning if it is not among the recorded
-    validation and test images of the parent run.
+    The accuracy on such images would be too high. The warning is about images that are not recorded as validation or
+    test images of the parent run.
     """
     run = run_config.settings.parent.run
     if run is None:

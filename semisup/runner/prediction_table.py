@@ -6,7 +6,8 @@
     probability/CLASS                     probability of each class
     embedding/0, embedding/1, ...         embedding, in CSV; in Parquet, one column `embedding` of lists
 
-For an image that could not be read, the columns after `path`, except `problem`, are empty (in Parquet null).
+The row of an image that could not be read contains only `path` and `problem`; the other columns are empty (in Parquet
+null).
 """
 
 import importlib

@@ -1,7 +1,7 @@
 """Find the run of a command with `device=auto` or `precision=auto`.
 
-The values that replace `auto` depend on the machine and are part of the run's id. So the same command could start
-another run on another machine. To avoid this, the run of another machine is reused or continued if it exists.
+The values that replace `auto` depend on the machine, and they are part of the run's id. So the same command on another
+machine would start another run. To avoid this, a run that was begun on another machine is reused or continued.
 """
 
 import contextlib
@@ -23,9 +23,11 @@ from semisup.runner.result import run_folder
 def resolve_auto(config: DictConfig) -> RunConfig:
     """Replace the values `auto` in a config, and validate it.
 
+    The values are those of this machine, unless a run with the values of another machine exists and one with the values
+    of this machine does not.
+
     Returns:
-        The config with the values for this machine. If the run of this config does not exist, but a run with the values
-        for another machine does, the config of that run.
+        The validated config.
 
     Raises:
         SettingError: a setting is not valid (see `schema.validate`).
@@ -44,7 +46,7 @@ def resolve_auto(config: DictConfig) -> RunConfig:
 
 
 def reusable_or_local(config: ConfigDict) -> RunConfig:
-    """Validate a config; its device need not exist on this machine if the run is finished.
+    """Validate a config. If its run is finished, the device of the run need not exist on this machine.
 
     Raises:
         SettingError: a setting is not valid (see `schema.validate`).

@@ -31,13 +31,13 @@ class RunResult:
     status: a key of EXIT_STATUS
     summary: summary of the finished run, or None
     message: reason why the run is not finished, or ""
-    kept: whether the run was finished before and is reused
-    code: exit status, if it is not that of `status` in EXIT_STATUS
+    kept: whether the run had been finished before and is reused
+    code: exit status, if it differs from the usual one of `status` (EXIT_STATUS)
     by: name of the signal that stopped the run, or that was received after its last step; "" = none
     shared_start: description of the part of the training that the run took from another run of the sweep, or None
     last_lines: end of the traceback, if the run failed
     error: the exception that ended the run, or None
-    seconds: duration of the run without reading data and computing features; None if nothing was trained
+    seconds: duration of the training, without reading data and computing features; None if nothing was trained
     """
 
     folder: Path

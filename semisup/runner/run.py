@@ -76,7 +76,8 @@ def run(
     Args:
         in_sweep: whether the run is part of a sweep; then it can share the start of its training with other runs.
         reproduces: the run directory or config.yaml that the run reproduces; None if it is not a reproduction.
-        rung: the point of the training at which the run stops (for the sweeper `halving`); None = train to the end.
+        rung: the step at which the run is stopped and compared with other runs (for the sweeper `halving`); None =
+            train to the end.
     """
     stop = StopHandler()
     result = _run_to_result(run_config, bars, stop, reproduces, in_sweep=in_sweep, rung=rung)
@@ -154,7 +155,7 @@ def run_to_end(
     reproduces: Path | None = None,
     rung: RungScore | None = None,
 ) -> RunResult:
-    """Train or reuse a run as `run` does, and delete the states from which it could resume if it is finished."""
+    """Train or reuse a run as `run` does. If the run is then finished, delete the states from which it could resume."""
     result = run(run_config, bars, in_sweep=in_sweep, reproduces=reproduces, rung=rung)
     if result.status == RunStatus.DONE and is_rank_zero():
         delete_finished_states(result.folder)
@@ -162,7 +163,7 @@ def run_to_end(
 
 
 def run_or_wait(run_config: RunConfig, bars: Bars, rung: RungScore | None = None) -> RunResult:
-    """Train a run of a sweep, or reuse it if it is finished; if another process is training it, wait for the end.
+    """Train a run of a sweep, or reuse it if it is finished. If another process is training it, wait until that ends.
 
     Args:
         rung: as in `run`.
@@ -329,7 +330,7 @@ def _save_if_due(run_config: RunConfig, event: Event, state: State, record: RunW
 
 
 def _stop_at_rung(run_config: RunConfig, event: Event, state: State, record: RunWriter, rung: RungScore) -> None:
-    """Save the state and raise StoppedAtRungError if the run has reached `rung` and can resume after this event."""
+    """Save the state and raise StoppedAtRungError if the run has reached `rung` and could resume from this point."""
     row = event.row()
     rung.add([] if row is None else [row])
     if rung.step is not None and isinstance(event, RESUMABLE):

@@ -31,7 +31,7 @@ def shared_config(run_config: RunConfig) -> ConfigDict | None:
     """Select the settings that have an effect on the training before the unlabeled set is first labeled.
 
     Returns:
-        None if the method is not an offline method, or does not use unlabeled images.
+        The settings; None if the method is not an offline method, or does not use unlabeled images.
     """
     method = run_config.settings.method
     if not isinstance(method, OfflineMethod) or not method.uses_unlabeled:
@@ -45,12 +45,12 @@ def shared_config(run_config: RunConfig) -> ConfigDict | None:
 class SharedStartSession:
     """Context in which a run of a sweep uses or saves a shared start (the state before the first labeling).
 
-    At the end of the context, other processes no longer wait for this run to save a shared start.
+    Other runs that need the same shared start wait for this run, until it has saved the state or the context ends.
 
     Args:
         data: data of the run.
         record: writer of the run directory.
-        wanted: whether the run uses and saves a shared start; False = do nothing.
+        wanted: whether to use and save a shared start; if False, the context does nothing.
     """
 
     def __init__(self, run_config: RunConfig, data: Data, record: RunWriter, *, wanted: bool) -> None:

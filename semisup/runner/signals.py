@@ -39,8 +39,9 @@ class StopRequested(SystemExit):
 class StopHandler:
     """Context that handles stop signals; at its end, the previous handlers are restored.
 
-    asked: the exception to raise because of a received signal, after the state is saved; None = no signal was received
-    wait: whether to store a signal in `asked`; False = raise the exception at once, because nothing can be saved yet
+    asked: exception for the stop signal that was received, to be raised after the state is saved; None = no signal
+    wait: whether a signal is stored in `asked`; if False, the exception is raised at once, because there is no state to
+        save yet
     """
 
     def __init__(self) -> None:
@@ -80,9 +81,9 @@ def stop_error(number: int) -> StopRequested:
 
 
 def forward_signal(name: str) -> None:
-    """Call the present handler of a signal, such as that of submitit, which queues the job again.
+    """Call the installed handler of a signal. For example, the handler of submitit puts the job into the queue again.
 
-    Do nothing if no program has installed a handler.
+    Does nothing if no program has installed a handler.
 
     Args:
         name: name of the signal, such as SIGTERM.

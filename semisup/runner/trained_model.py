@@ -44,7 +44,9 @@ class TrainedModel:
         return self.network if self.run_config.encoder is not None else classifier_layer(self.network)
 
     def input_differences(self, other: "TrainedModel") -> list[str]:
-        """List the properties in which another model differs: classes, channels, image size or conversion of images."""
+        """List the properties in which another model differs: classes, number of channels, settings for decoding
+        images.
+        """
         differs = {
             "classes": self.classes != other.classes,
             "channels of an image": self.channels != other.channels,

@@ -44,7 +44,6 @@ def launch_batches(batches: Iterable[list[list[str]]]) -> None:
         first = 0
         for batch in batches:
             if batch:
-                self.validate_batch_is_legal(batch)
                 for result in self.launcher.launch(batch, initial_job_idx=first):
                     result.return_value  # noqa: B018  # raises the error of a failed job
                 first += len(batch)

@@ -1,7 +1,8 @@
 """Threshold policies: they compute the weight of each pseudo-label; weight 0 means that it is not selected.
 
-Offline methods call a policy with the whole unlabeled set, online methods with a batch. The functions of a policy are
-pure: they return a new memory (a `StateDict`) and never change the old one.
+Offline methods call a policy with the whole unlabeled set, online methods with a batch. A policy keeps its values from
+call to call in a memory, a dict of tensors. Its functions are pure: they return a new memory and do not change the old
+one.
 """
 
 from functools import cache
@@ -15,7 +16,7 @@ from semisup.core.types import PolicyContext, PolicyOutput, PseudoLabels, StateD
 class Policy(Protocol):
     """Interface of a threshold policy.
 
-    uses_labeled: True if the policy needs `context.labeled`.
+    uses_labeled: whether `select` needs predictions for labeled images.
     """
 
     uses_labeled: ClassVar[bool]
@@ -80,7 +81,7 @@ class AligningPolicy(Protocol):
 class LabelsFirstPolicy(Protocol):
     """Interface of a threshold policy that requires a first phase of training on labels only.
 
-    In this phase, online methods use no unlabeled images. They call `observe_labeled_loss` instead of `select`.
+    In this phase, online methods train without unlabeled images, and call `observe_labeled_loss` instead of `select`.
     """
 
     def is_labels_only(self, epoch: int) -> bool:
@@ -91,9 +92,10 @@ class LabelsFirstPolicy(Protocol):
         """Update the policy's memory after a training step on labels only.
 
         Args:
-            loss_sum: () float64, sum of the losses of the labeled batch.
-            images: () float64, number of images in this batch.
+            loss_sum: () float64, sum of the losses of the labeled images in the batch.
+            images: () float64, number of these images.
             epoch: number of the epoch, from 0.
+            memory: the policy's memory before this step.
         """
         ...
 

@@ -1,6 +1,6 @@
 """Compute the update rate of the running means of threshold policies.
 
-With update rate r, a running mean m becomes (1 - r) * m + r * (mean of the present images).
+With update rate r, a running mean m becomes (1 - r) * m + r * (mean over the images of this call of the policy).
 """
 
 import torch
@@ -13,7 +13,7 @@ SIZE = "pool"
 
 
 def pool_size_memory(num_unlabeled: int) -> StateDict:
-    """Build the part of a policy's memory that contains the number of unlabeled images."""
+    """Build the entry of a policy's memory that stores the number of unlabeled images."""
     return {SIZE: torch.tensor(num_unlabeled)}
 
 
@@ -22,8 +22,8 @@ def update_rate(momentum: float, count: int, memory: StateDict) -> Tensor:
 
     Args:
         momentum: weight of the old mean, in [0, 1).
-        count: number of the present images.
-        memory: a policy's memory, with the number N of unlabeled images.
+        count: number of images in this call of the policy.
+        memory: the policy's memory, with the entry of `pool_size_memory`, the number N of unlabeled images.
 
     Returns:
         1 - momentum for a batch (count < N); 1 for the whole unlabeled set (count >= N).

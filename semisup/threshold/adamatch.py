@@ -1,14 +1,21 @@
 """AdaMatch (arXiv 2106.04732), section 3: alignment, and a threshold relative to the confidence on labeled images.
 
-    p_target = m * p_target + (1 - m) * mean of the predictions of the labeled images; starts at 1 / K     (K,)
-               with prior=predictions; the class frequencies of the labels with prior=labels; 1 / K with prior=uniform
+p_i are the predicted probabilities of unlabeled image i of U, K is the number of classes, m is the setting `momentum`,
+and norm(x) = x / sum x:
+
     p_bar    = m * p_bar + (1 - m) * mean_i p_i; the first value is mean_i p_i                             (K,)
-    p~_i     = norm(p_i * (p_target + 1e-6) / (p_bar + 1e-6)), norm(x) = x / sum x                         (U, K)
+    p~_i     = norm(p_i * (p_target + 1e-6) / (p_bar + 1e-6))                                              (U, K)
     weight_i = 1 if max p~_i >= tau * (mean of the largest probabilities of the labeled images) else 0
 
-m is the setting `momentum`. Both running means are updated before they are used. The pseudo-label is argmax p~_i, which
-can differ from argmax p_i; `PolicyOutput.targets` contains it. `PolicyOutput.threshold` is the threshold on max p~_i,
-the same for every class. With tau = 1, images that are more confident than the average labeled image are selected.
+p_target, (K,), is the class distribution to which predictions are aligned. It depends on the setting `prior`:
+
+    predictions    running mean of the predictions for labeled images, with momentum m; starts at 1 / K
+    labels         class frequencies of the labels
+    uniform        1 / K
+
+The running means are updated before they are used. The pseudo-label is argmax p~_i, which can differ from argmax p_i.
+`PolicyOutput.threshold` is the threshold on max p~_i, the same for every class. With tau = 1, images that are more
+confident than the average labeled image are selected.
 
 Assumption: the unlabeled set has the class frequencies of the labeled images (with prior=uniform: all classes are
 equally frequent). If the frequencies differ, alignment removes correct labels of classes that are frequent in the
@@ -35,7 +42,7 @@ from semisup.threshold.softmatch import PRIORS, align_distribution, prior_of, ru
 
 @dataclass(frozen=True)
 class AdaMatch:
-    """Settings of AdaMatch. Keys: `conf/threshold/adamatch.yaml`."""
+    """Settings of AdaMatch, explained in `conf/threshold/adamatch.yaml`."""
 
     tau: float
     momentum: float
@@ -49,10 +56,10 @@ class AdaMatch:
         check_choice("prior", self.prior, ("predictions", *PRIORS))
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
-        """Build the initial memory of the AdaMatch policy: values that `select` updates.
+        """Build the initial memory of the AdaMatch policy, which `select` updates.
 
         Returns:
-            p_target: (K,) float32, the class distribution with which predictions are aligned.
+            p_target: (K,) float32, the class distribution to which predictions are aligned.
             p_bar: (K,) float32, running mean of the probabilities of unlabeled images; all 0 before the first update.
         """
         start = {"p_target": torch.full((num_classes,), 1 / num_classes), "p_bar": torch.zeros(num_classes)}

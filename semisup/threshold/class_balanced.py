@@ -1,16 +1,17 @@
 """Select the k most confident images of every predicted class.
 
-    k = ceil(q * n / K)        n: number of images seen so far; K: number of classes
+    k = ceil(q * n / K)        n: number of images labeled so far; K: number of classes
 
-If a class is predicted for fewer than k images, all of them are selected; otherwise exactly k are, and the image with
-the lower index comes first if confidences are equal. So `q` is the selected share if every class has at least k images.
+If a class is predicted for fewer than k images, all of them are selected. Of images with equal confidence, the one with
+the lower index is selected first. The setting `q` is the selected share of the images if each class has at least k.
 Class-balanced self-training (arXiv 1810.07911) selects the same share of each class instead of the same number.
 
-    offline    all images are ranked by their present confidence
-    online     each image is ranked among the latest pseudo-labels of all images seen so far. Some of these are up to
-               one pass old. So slightly more than q is selected while the model's confidence grows
+    offline    all images are ranked by their confidence
+    online     each image is ranked among the latest pseudo-labels of all images labeled so far. Pseudo-labels of other
+               batches are older and, while the model's confidence grows, less confident; so the selected share is
+               slightly larger than q
 
-If an image is twice in a batch, its more confident pseudo-label is used. A copy with another label has weight 0.
+If a batch contains an image twice, its more confident pseudo-label is stored; a copy with another label has weight 0.
 """
 
 from collections.abc import Callable
@@ -27,7 +28,7 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class ClassBalanced:
-    """Settings of the class-balanced policy. Keys: `conf/threshold/class_balanced.yaml`."""
+    """Settings of the class-balanced policy, explained in `conf/threshold/class_balanced.yaml`."""
 
     q: float
 
@@ -37,11 +38,11 @@ class ClassBalanced:
         check_range("q", self.q, 0, 1)
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
-        """Build the initial memory: the latest pseudo-label of each unlabeled image.
+        """Build the initial memory, for the latest pseudo-label of each of the N unlabeled images.
 
         Returns:
-            confidence: (N,) float32.
-            targets: (N,) int64; -1 = the image was not seen yet.
+            confidence: (N,) float32, confidence of the pseudo-label.
+            targets: (N,) int64, class of the pseudo-label; -1 = the image was not labeled yet.
         """
         return {"confidence": torch.zeros(num_unlabeled), "targets": torch.full((num_unlabeled,), -1)}
 
@@ -62,17 +63,19 @@ class ClassBalanced:
 def ranks_in_class(
     confidence: Tensor, targets: Tensor, num_classes: int
 ) -> tuple[Tensor, Tensor, Callable[[Tensor], Tensor]]:
-    """Rank images by confidence among those with the same pseudo-label; of equal ones, the lower index is first.
+    """Rank images by confidence among the images with the same pseudo-label.
+
+    Of images with equal confidence, the one with the lower index has the better rank.
 
     Args:
-        confidence, targets: (N,), the latest pseudo-label of each image; target -1 = the image was not seen yet.
+        confidence, targets: (N,), the latest pseudo-label of each image; target -1 = the image was not labeled yet.
 
     Returns:
-        counts: (K,) int64, number of images of each class.
+        counts: (K,) int64, number of images with each pseudo-label.
         rank: (N,) int64, rank of each image in its class; 0 = most confident.
-        smallest_selected: function that computes the smallest selected confidence of each class, (K,), from the number
-            of selected images of each class, (K,). The result is 0 if the class has fewer images than that, and 2
-            (above every confidence) if the number is 0.
+        smallest_selected: function that maps the number k of images to select from each class, (K,), to the confidence
+            of the k-th most confident image of each class, (K,). The result is 0 if the class has fewer than k images,
+            and 2 (above every confidence) if k is 0.
     """
     order = confidence.argsort(dim=0, descending=True, stable=True)
     order = order[targets[order].argsort(dim=0, stable=True)]  # (N,) by class, -1 first; then by confidence
@@ -91,7 +94,7 @@ def ranks_in_class(
 def update_memory(memory: StateDict, index: Tensor, confidence: Tensor, targets: Tensor) -> StateDict:
     """Store the pseudo-labels of a batch in the memory.
 
-    If an image is twice in the batch, its more confident pseudo-label is stored.
+    If the batch contains an image twice, its more confident pseudo-label is stored.
 
     Args:
         memory: memory with `confidence` and `targets`, as built by `ClassBalanced.init`.

@@ -1,23 +1,27 @@
 """CReST+ (arXiv 2102.09559): align predictions, and select a larger share of the pseudo-labels of rarer classes.
 
+p_i are the predicted probabilities of unlabeled image i of U, K is the number of classes, `progress` is the completed
+share of the training, align_end, alpha and m (`momentum`) are settings, and norm(x) = x / sum x:
+
     t        = 1 - (1 - align_end) * progress                                                       ()
-    p_target = norm(pi^t), pi_k = share of class k in the labels, norm(x) = x / sum x               (K,)
+    p_target = norm(pi^t), pi_k = share of class k in the labels                                    (K,)
     p_bar    = m * p_bar + (1 - m) * mean_i p_i; the first value is mean_i p_i                      (K,)
     p~_i     = norm(p_i * (p_target + 1e-6) / (p_bar + 1e-6))                                       (U, K)
     rate_k   = (n_(K+1-r) / n_(1))^alpha, r = rank of class k by its number of labels, 1 = most     (K,)
     select the floor(rate_k * n~_k) most confident images with the pseudo-label k = argmax p~_i, for each class k
 
-n_(1) >= ... >= n_(K) are the sorted numbers of labels of the classes. n~_k is the number of images seen so far that
-have the pseudo-label k. m is the setting `momentum`. The rarest class has rate 1, and the most frequent class has rate
-(n_(K) / n_(1))^alpha. The reason is that pseudo-labels of rare classes have few errors, but there are too few of them.
-Classes with equally many labels have the mean of the rates of their ranks. A class without labels has the rate of the
-rarest class with labels.
+n_(1) >= ... >= n_(K) are the sorted numbers of labels of the classes. n~_k is the number of images with pseudo-label k
+among all images labeled so far. The rarest class has rate 1, and the most frequent class has rate
+(n_(K) / n_(1))^alpha, because pseudo-labels of rare classes have few errors, but there are too few of them. Classes
+with equally many labels have the mean of the rates of their ranks. A class without labels has the rate of the rarest
+class with labels.
 
     offline    as in the paper; a generation in the paper is a round of `method=noisy_student`
-    online     each image is ranked among the latest pseudo-labels of all images seen so far, as in `class_balanced`
+    online     each image is ranked among the latest pseudo-labels of all images labeled so far, as in `class_balanced`
 
-`PolicyOutput.threshold` is the lowest selected confidence of each class. Unlike here, the paper selects by rates
-between generations, and aligns labels (with a fixed threshold) within a generation.
+`PolicyOutput.threshold` is the lowest selected confidence of each class. Here, each labeling both aligns and selects by
+rates. In the paper, alignment (with a fixed threshold) is used during the training of a generation, and the rates are
+used to extend the labeled set after it.
 
 Assumption: the order of the classes by frequency is the same in the unlabeled set and in the labels. Otherwise, nearly
 all pseudo-labels of a class that is rare only among the labels are selected, including the wrong ones.
@@ -39,7 +43,7 @@ from semisup.threshold.softmatch import align_distribution, running_mean
 
 @dataclass(frozen=True)
 class CReST:
-    """Settings of CReST+. Keys: `conf/threshold/crest.yaml`."""
+    """Settings of CReST+, explained in `conf/threshold/crest.yaml`."""
 
     alpha: float
     align_end: float
@@ -53,13 +57,13 @@ class CReST:
         check_range("momentum", self.momentum, 0, 1, below=True)
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
-        """Build the initial memory of the CReST+ policy: values that `select` updates.
+        """Build the initial memory of the CReST+ policy, which `select` updates.
 
         Returns:
             confidence: (N,) float32, confidence of the latest pseudo-label of each unlabeled image.
-            targets: (N,) int64, the latest pseudo-label; -1 = the image was not seen yet.
-            p_target: (K,) float32, the class distribution with which predictions are aligned.
-            p_bar: (K,) float32, running mean of the class probabilities; all 0 before the first update.
+            targets: (N,) int64, class of the latest pseudo-label; -1 = the image was not labeled yet.
+            p_target: (K,) float32, the class distribution to which predictions are aligned.
+            p_bar: (K,) float32, running mean of the predicted probabilities; all 0 before the first update.
         """
         last = {"confidence": torch.zeros(num_unlabeled), "targets": torch.full((num_unlabeled,), -1)}
         means = {"p_target": torch.full((num_classes,), 1 / num_classes), "p_bar": torch.zeros(num_classes)}
@@ -93,7 +97,7 @@ class CReST:
 
 
 def selection_rates(shares: Tensor, alpha: float) -> Tensor:
-    """Compute the share of each class's pseudo-labels to select, (K,) float64 in [0, 1].
+    """Compute for each class which share of its pseudo-labels is selected, (K,) float64 in [0, 1].
 
     Args:
         shares: (K,), share of each class in the labels; classes with equal shares get the same rate.

@@ -1,12 +1,13 @@
 """Dash (arXiv 2109.00650): select images with a loss below a limit that decreases during the training.
 
-    rho_k    = max(C * gamma^-k * rho_0, rho_min),  k = floor((e - e_0) / every)
+    rho_k    = max(scale * gamma^-k * rho_0, rho_min),  k = floor((e - e_0) / every)
     weight_i = 1 if -log confidence_i <= rho_k else 0
 
 -log confidence_i is the cross-entropy of image i with its own pseudo-label. The equivalent threshold on the confidence
-is exp(-rho_k), which is `PolicyOutput.threshold`; with rho_min = 0.05 it ends at 0.951. C is the setting `scale`. e is
-the number of the epoch (a pass over the labeled images), and e_0 is the first epoch with pseudo-labels. Before e_0, the
-model is trained on labels only. rho_0 is the labeled loss at the end of this first phase.
+is exp(-rho_k), which is `PolicyOutput.threshold`; with rho_min = 0.05 it ends at 0.951. `scale`, `gamma`, `rho_min` and
+`every` are settings. e is the number of the epoch (a pass over the labeled images), and e_0 is the first epoch with
+pseudo-labels. Before e_0, the model is trained on labels only. rho_0 is the labeled loss at the end of this first
+phase.
 
     online     the first phase has `warmup_epochs` epochs; rho_0 is the mean labeled loss of the last of these epochs.
                With warmup_epochs = 0, rho_0 is the loss of the first labeled batch
@@ -14,7 +15,7 @@ model is trained on labels only. rho_0 is the labeled loss at the end of this fi
                cross-entropy of the whole labeled set at the first labeling
 
 In the paper's code, an epoch has 1,024 steps, warmup_epochs is 2 and `every` is 10. Pseudo-labels are always hard here;
-the paper's code uses soft ones until rho_min is reached.
+the paper's code uses soft ones until rho_k reaches rho_min.
 """
 
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class Dash:
-    """Settings of Dash. Keys: `conf/threshold/dash.yaml`."""
+    """Settings of Dash, explained in `conf/threshold/dash.yaml`."""
 
     scale: float
     gamma: float

@@ -1,6 +1,6 @@
 """Select pseudo-labels by one fixed threshold on the confidence: FixMatch (arXiv 2001.07685), section 2.
 
-weight_i = 1 if confidence_i >= tau else 0        (with `strict`: > instead of >=)
+weight_i = 1 if confidence_i >= tau else 0        (with strict=true: > instead of >=)
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class Fixed:
-    """Settings of a fixed threshold. Keys: `conf/threshold/fixed.yaml`."""
+    """Settings of a fixed threshold, explained in `conf/threshold/fixed.yaml`."""
 
     tau: float
     strict: bool

@@ -1,8 +1,9 @@
 """FlexMatch (arXiv 2110.08263), section 3: lower thresholds for classes that the model has learned less well.
 
     n_c      = number of images whose stored pseudo-label is c
-    b_c      = n_c / max(max_c n_c, number of images without a stored label) with `warmup`; else n_c / max_c n_c
-    weight_i = 1 if confidence_i >= tau * b(y_i) / (2 - b(y_i)) else 0
+    b_c      = n_c / max(max_c n_c, number of images without a stored label)      with warmup=true
+    b_c      = n_c / max_c n_c                                                    with warmup=false
+    weight_i = 1 if confidence_i >= tau * b_c / (2 - b_c) else 0                  c: pseudo-label of image i
 
 The stored pseudo-label of an image is the latest one with a confidence of at least tau. Labels are stored after the
 weights of the batch are computed. While no label is stored, b = 0 and every image is selected, as in the paper.
@@ -10,8 +11,8 @@ weights of the batch are computed. While no label is stored, b = 0 and every ima
     online     as in the paper
     offline    b is computed from the previous labeling; the first labeling selects the whole unlabeled set
 
-`PolicyOutput.threshold` is tau * b_c / (2 - b_c) for each class c. If an image is twice in a batch with two confident
-labels, the class with the higher number is stored.
+`PolicyOutput.threshold` is tau * b_c / (2 - b_c) for each class c. If a batch contains an image twice, with two
+different labels of confidence tau or more, the label with the higher class number is stored.
 """
 
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class FlexMatch:
-    """Settings of FlexMatch. Keys: `conf/threshold/flexmatch.yaml`."""
+    """Settings of FlexMatch, explained in `conf/threshold/flexmatch.yaml`."""
 
     tau: float
     warmup: bool
@@ -40,7 +41,8 @@ class FlexMatch:
         """Build the initial memory of the FlexMatch policy.
 
         Returns:
-            last_label: (N,) int64, the latest pseudo-label of each image with a confidence of at least tau; -1 = none.
+            last_label: (N,) int64, the latest pseudo-label of each unlabeled image with a confidence of at least tau;
+                -1 if the image has had none.
         """
         return {"last_label": torch.full((num_unlabeled,), -1)}
 
@@ -63,9 +65,9 @@ def learning_status(last_label: Tensor, num_classes: int, warmup: bool) -> Tenso
 
     Args:
         last_label: (N,) int64, the stored pseudo-label of each image; -1 = none.
-        num_classes: K.
-        warmup: whether the denominator also takes into account the images without a stored label, which keeps early
-            thresholds low.
+        num_classes: the number K of classes.
+        warmup: whether the denominator is at least the number of images without a stored label, which keeps the
+            thresholds low in the beginning.
 
     Returns:
         (K,) float32 in [0, 1]; 0 for a class without images.

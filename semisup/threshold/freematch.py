@@ -1,7 +1,8 @@
 """FreeMatch (arXiv 2205.07246), section 4: global and class thresholds that follow the model's confidence.
 
-Each step updates three running means with the predictions p_i for its U images, and computes weights from them. The
-running means start at 1 / K. m is the setting `momentum`, and y_i is the pseudo-label of image i:
+p_i are the predicted probabilities of unlabeled image i of U, y_i is its pseudo-label, K is the number of classes, and
+m is the setting `momentum`. histogram(y) is the number of images with each pseudo-label. Each step updates three
+running means, which start at 1 / K, and then computes the weights from them:
 
     tau_t    = m * tau_(t-1) + (1 - m) * mean_i confidence_i            ()
     p~_t     = m * p~_(t-1)  + (1 - m) * mean_i p_i                     (K,)
@@ -36,7 +37,7 @@ from semisup.threshold._running import pool_size_memory, update_rate
 
 @dataclass(frozen=True)
 class FreeMatch:
-    """Settings of FreeMatch. Keys: `conf/threshold/freematch.yaml`."""
+    """Settings of FreeMatch, explained in `conf/threshold/freematch.yaml`."""
 
     momentum: float
     lambda_fairness: float
@@ -48,11 +49,11 @@ class FreeMatch:
         check_range("lambda_fairness", self.lambda_fairness, 0)
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
-        """Build the initial memory of the FreeMatch policy: running means that `select` updates.
+        """Build the initial memory of the FreeMatch policy: three running means, which `select` updates.
 
         Returns:
             tau: () float32, the global threshold tau_t: running mean of the confidence.
-            p: (K,) float32, p~_t: running mean of the class probabilities.
+            p: (K,) float32, p~_t: running mean of the predicted probabilities.
             histogram: (K,) float32, h~_t: running mean of the share of each class in the pseudo-labels.
         """
         share = torch.full((num_classes,), 1 / num_classes)
@@ -75,12 +76,12 @@ class FreeMatch:
     def penalty(self, strong_logits: Tensor, weight: Tensor, memory: StateDict) -> Tensor:
         """Compute FreeMatch's fairness term, `penalty` in the formula at the top of this module, () float.
 
-        The gradient flows through the probabilities q_i = softmax(`strong_logits`_i), but not through argmax q.
+        The gradient flows through the probabilities softmax(strong_logits), but not through their argmax.
 
         Args:
             strong_logits: (U, K), the logits in the unlabeled loss.
             weight: (U,), 1 for a selected image, otherwise 0.
-            memory: the running means.
+            memory: the policy's memory, with the running means.
         """
         q = strong_logits.float().softmax(dim=1)
         selected = class_weights(q.argmax(dim=1), weight, memory["p"])  # (K,)
@@ -95,7 +96,7 @@ def class_weights(targets: Tensor, weight: Tensor, like: Tensor) -> Tensor:
     Args:
         targets: (U,) int64, class of each image.
         weight: (U,), weight of each image.
-        like: any (K,) tensor of the type and device of the result.
+        like: any (K,) tensor with the dtype and device that the result shall have.
 
     Returns:
         (K,) float.

@@ -1,11 +1,13 @@
 """Select the share `q` of the unlabeled images with the highest confidence.
 
-    offline    tau = the confidence of the ceil(q * N)-th most confident image of the unlabeled set
+An image is selected if its confidence is at least tau:
+
+    offline    tau = the confidence of the ceil(q * N)-th most confident of all N unlabeled images
     online     tau_t = m * tau_(t-1) + (1 - m) * tau_batch; at the first batch, tau = tau_batch
 
-tau_batch is the confidence of the ceil(q * U)-th most confident image of a batch of U images. m is the setting
-`momentum`. All images with a confidence of at least the threshold are selected. Curriculum labeling (arXiv 2001.06001)
-increases q from round to round, for example by 0.2; here q is constant.
+tau_batch is the confidence of the ceil(q * U)-th most confident of the U images of batch t. m is the setting
+`momentum`. Curriculum labeling (arXiv 2001.06001) increases q from round to round, for example by 0.2; here q is
+constant.
 """
 
 import math
@@ -21,7 +23,7 @@ from semisup.errors import check_range
 
 @dataclass(frozen=True)
 class Quantile:
-    """Settings of the quantile policy. Keys: `conf/threshold/quantile.yaml`."""
+    """Settings of the quantile policy, explained in `conf/threshold/quantile.yaml`."""
 
     q: float
     momentum: float

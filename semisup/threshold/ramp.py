@@ -1,9 +1,10 @@
 """Select pseudo-labels by a threshold that changes from `tau_start` to `tau` during the training.
 
-    tau_t = tau_start + (tau - tau_start) * r(t)        r(t) = t, or (1 - cos(pi * t)) / 2;  t: progress in [0, 1]
+    tau_t = tau_start + (tau - tau_start) * r(t)        r(t) = t, or (1 - cos(pi * t)) / 2 with shape=cosine
 
-A decreasing threshold selects few images while predictions are poor (curriculum labeling, arXiv 2001.06001). An
-increasing threshold selects many images early, and fewer but more reliable ones later.
+t is the completed share of the training, in [0, 1]. A decreasing threshold selects few images while predictions are
+poor (curriculum labeling, arXiv 2001.06001). An increasing threshold selects many images early, and fewer but more
+reliable ones later.
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from semisup.threshold.fixed import Fixed
 
 @dataclass(frozen=True)
 class Ramp:
-    """Settings of a threshold that changes during the training. Keys: `conf/threshold/ramp.yaml`."""
+    """Settings of a threshold that changes during the training, explained in `conf/threshold/ramp.yaml`."""
 
     tau_start: float
     tau: float

@@ -1,16 +1,19 @@
 """SoftMatch (arXiv 2301.10921), section 3: weights that are Gaussian below the mean confidence, and 1 above it.
 
+p_i are the predicted probabilities of unlabeled image i of U, K is the number of classes, m is the setting `momentum`,
+n is `n_sigma`, and norm(x) = x / sum x:
+
     p_bar    = m * p_bar + (1 - m) * mean_i p_i; the first value is mean_i p_i          (K,)
-    p'_i     = norm(p_i * (pi + 1e-6) / (p_bar + 1e-6)), norm(x) = x / sum x            with `uniform_alignment`
-    p'_i     = p_i                                                                      otherwise
+    p'_i     = norm(p_i * (pi + 1e-6) / (p_bar + 1e-6))                                 with uniform_alignment=true
+    p'_i     = p_i                                                                      with uniform_alignment=false
     c_i      = max p'_i
     mu       = m * mu  + (1 - m) * mean_i c_i; starts at 1 / K                          ()
-    var      = m * var + (1 - m) * (sum_i (c_i - mean c)^2 / (U - 1)); starts at 1      ()
+    var      = m * var + (1 - m) * (variance of the c_i); starts at 1                   ()
     weight_i = exp(-min(c_i - mu, 0)^2 / (2 * var / n^2))
 
-m is the setting `momentum`, and n is `n_sigma`. pi is 1 / K with prior=uniform, as in the paper, or the class
-frequencies of the labels with prior=labels. All running values are updated before the weights are computed. Alignment
-changes only the weights: the pseudo-label is argmax p_i. `PolicyOutput.threshold` is mu for every class.
+pi is 1 / K with prior=uniform, as in the paper, or the class frequencies of the labels with prior=labels. p_bar, mu and
+var are updated before the weights are computed. Alignment changes only the weights: the pseudo-label is argmax p_i.
+`PolicyOutput.threshold` is mu for every class.
 
 Assumption of the alignment: the unlabeled set has the class frequencies pi. If a class is more frequent than that, the
 weights of its correct labels are reduced; use uniform_alignment=false.
@@ -36,7 +39,7 @@ PRIORS = ("labels", "uniform")
 
 @dataclass(frozen=True)
 class SoftMatch:
-    """Settings of SoftMatch. Keys: `conf/threshold/softmatch.yaml`."""
+    """Settings of SoftMatch, explained in `conf/threshold/softmatch.yaml`."""
 
     n_sigma: float
     momentum: float
@@ -55,11 +58,11 @@ class SoftMatch:
             )
 
     def init(self, num_classes: int, num_unlabeled: int) -> StateDict:
-        """Build the initial memory of the SoftMatch policy: values that `select` updates.
+        """Build the initial memory of the SoftMatch policy, which `select` updates.
 
         Returns:
             mu, var: () float32, running mean and variance of the confidence.
-            p_bar: (K,) float32, running mean of the class probabilities; all 0 before the first update.
+            p_bar: (K,) float32, running mean of the predicted probabilities; all 0 before the first update.
         """
         start = {"mu": torch.tensor(1 / num_classes), "var": torch.tensor(1.0), "p_bar": torch.zeros(num_classes)}
         return start | pool_size_memory(num_unlabeled)
@@ -85,12 +88,12 @@ class SoftMatch:
 
 
 def prior_of(name: str, context: PolicyContext, like: Tensor) -> Tensor:
-    """Return the class distribution with which predictions are aligned, (K,) float.
+    """Return the class distribution to which predictions are aligned, (K,) float.
 
     Args:
         name: `uniform`, or `labels` for the class frequencies of the labels.
-        context: source of the class frequencies of the labels.
-        like: any (K,) tensor of the type and device of the result.
+        context: contains the class frequencies of the labels.
+        like: any (K,) tensor with the dtype and device that the result shall have.
     """
     if name == "uniform":
         return torch.full_like(like, 1 / len(like))
@@ -103,8 +106,8 @@ def running_mean(p_bar: Tensor, probabilities: Tensor, rate: Tensor) -> Tensor:
 
     Args:
         p_bar: (K,), the running mean; all 0 before the first update.
-        probabilities: (U, K), probabilities of the present images.
-        rate: weight of the present images in the new mean, in (0, 1].
+        probabilities: (U, K), probabilities of the images of this call.
+        rate: weight of these images in the new mean, in (0, 1].
 
     Returns:
         (K,), the new running mean. At the first update it is the mean of `probabilities`. If U = 0, it is `p_bar`.

@@ -7,10 +7,10 @@ from semisup.tracking import NullTracker, RunInfo, Tracker
 
 @dataclass(frozen=True)
 class NoTracking:
-    """Settings of `tracking=none`, an empty class: runs are not sent to a tracker."""
+    """The option `tracking=none`, which has no settings: runs are not sent to a tracker."""
 
     def require_installed(self) -> None:
-        """Do nothing, because `tracking=none` needs no package."""
+        """Do nothing, because `tracking=none` needs no other package."""
 
     def open(self, run_info: RunInfo) -> Tracker:
         """Return a tracker that does nothing."""

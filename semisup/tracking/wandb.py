@@ -58,7 +58,7 @@ GRACE_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class Wandb:
-    """Settings of tracking in W&B. Keys: `conf/tracking/wandb.yaml`."""
+    """Settings of tracking in W&B, explained in `conf/tracking/wandb.yaml`."""
 
     project: str
     entity: str | None
@@ -210,10 +210,11 @@ class _Run(Tracker):
 def _with_environment(settings: Wandb, defaults: Mapping[str, Any]) -> Wandb:
     """Replace settings that have their default value by the values of wandb's environment variables.
 
-    A warning names the variables that are not used, because the setting has another value than its default.
+    If a variable is set but the setting has another value than its default, the variable is not used, and a warning
+    names it.
 
     Args:
-        defaults: default values of the settings; null and empty values count as defaults, too.
+        defaults: default values of the settings; null and empty values are treated as defaults, too.
 
     Raises:
         SettingError: the value of a variable is not valid.
@@ -241,7 +242,7 @@ def _with_environment(settings: Wandb, defaults: Mapping[str, Any]) -> Wandb:
 def environment_info(run_info: RunInfo) -> RunInfo:
     """Replace group, name and folder of a run by the environment variables WANDB_RUN_GROUP, WANDB_NAME and WANDB_DIR.
 
-    Variables that are not set have no effect, and WANDB_NAME has none on a run of `semisup compare`.
+    A variable that is not set has no effect. WANDB_NAME has no effect on a run of `semisup compare`.
     """
     group, name = os.environ.get("WANDB_RUN_GROUP"), os.environ.get("WANDB_NAME")
     directory = os.environ.get("WANDB_DIR")
@@ -256,7 +257,7 @@ def environment_info(run_info: RunInfo) -> RunInfo:
 
 
 def is_wandb_agent() -> bool:
-    """Whether `wandb agent` started this process, and the W&B run of the agent is not open yet."""
+    """Whether `wandb agent` started this process and this process has not opened the agent's W&B run yet."""
     return bool(os.environ.get(AGENTS[0]))
 
 

@@ -101,7 +101,7 @@ def evaluate(model: nn.Module, images: Images, num_classes: int, batch_size: int
     """Evaluate a model on the validation or test images; images of unknown class (-1) are ignored.
 
     Yields:
-        The number of images done, after each batch.
+        After each batch, the number of images evaluated so far.
     """
     device = images.pixels.device
     loss = torch.zeros((), dtype=sum_dtype(device), device=device)

@@ -51,7 +51,7 @@ Metrics = dict[str, float | int | None]
 
 
 def train(problem: TrainingData, settings: TrainingConfig, state: State) -> Generator[Event, None, None]:
-    """Train from `state` to the end (all epochs or steps, or early stopping); yield events, at last Finished.
+    """Train from `state` to the end: all epochs or steps, or early stopping. Yield events; the last one is Finished.
 
     Raises:
         DivergedError: a loss or gradient was not finite. On a GPU, it is raised at the end of the epoch or earlier.
@@ -155,7 +155,10 @@ def _current_position(plan: TrainSettings, state: State, steps_in_epoch: int) ->
 
 
 def learning_rate(optimizer: torch.optim.Optimizer) -> float:
-    """Return the present learning rate; if the classifier has another rate (`optimizer.head_lr`), that of the rest."""
+    """Return the present learning rate of a training.
+
+    If the classifier has a rate of its own (`optimizer.head_lr`), the result is the rate of the other layers.
+    """
     groups = optimizer.param_groups
     full = [group for group in groups if group["lr_scale"] <= 1] or groups
     return max(float(group["lr"]) for group in full)
@@ -225,10 +228,10 @@ def _evaluate(
     *,
     selects_best: bool,
 ) -> Generator[Event, None, float]:
-    """Evaluate the teacher on the validation set; yield events, at last EvalEnd.
+    """Evaluate the teacher on the validation set; yield events, the last one is EvalEnd.
 
     Args:
-        last: epoch and position within it, to which `state` is reset if the evaluation is interrupted.
+        last: epoch and position in the epoch, to which `state` is reset if the evaluation is interrupted.
         selects_best: whether this evaluation can select the best model and counts for `train.patience`.
 
     Returns:

@@ -17,7 +17,7 @@ from semisup.text import escape, printable
 
 @dataclass(frozen=True)
 class ParentSettings:
-    """Settings of the parent run. Keys: `from` in `conf/train.yaml`."""
+    """Settings of the parent run, explained under `from` in `conf/train.yaml`."""
 
     run: str | None
     checkpoint: str | None

@@ -3,9 +3,10 @@
     logistic_regression    minimize sum_i CE(W f_i + b, y_i) + |W|^2 / (2 * C); b has no penalty
     nearest_neighbors      vote of the k nearest labeled images, each with weight 1 / distance
 
-The features f_i are those of an encoder or, without an encoder, the pixels; they are scaled to unit length. A
-classifier is fitted for every value of C or k, and the one with the best validation metric (`train.select_by`) is
-selected; of equal ones, the first.
+f_i are the features of labeled image i and y_i is its class. CE is the cross-entropy; W and b are fitted. The features
+are those of an encoder or, without an encoder, the pixels; they are scaled to unit length. A classifier is fitted for
+every value of the settings C or k, and the one with the best validation metric (`train.select_by`) is selected, the
+first one if several are equally good.
 """
 
 import warnings
@@ -37,8 +38,8 @@ class ProbeSettings:
     """Settings of probes: classifiers that are fitted to features without a training loop.
 
     classifier: logistic_regression or nearest_neighbors; null = the run is not a probe
-    C: inverse penalties to choose from, above 0; [] = no sweep trains logistic regression as a reference run
-    k: numbers of neighbors to choose from, at least 1; [] = no sweep trains nearest_neighbors as a reference run
+    C: inverse penalties to choose from, above 0; [] = sweeps do not fit logistic regression as a reference run
+    k: numbers of neighbors to choose from, at least 1; [] = sweeps do not fit nearest neighbors as a reference run
     """
 
     classifier: str | None
@@ -145,11 +146,11 @@ def unit_features(images: Images) -> Any:
 def _logistic_regression(
     features: Any, targets: Any, inverse_penalty: float, problem: TrainingData, settings: TrainingConfig
 ) -> nn.Module:
-    """Fit scikit-learn's logistic regression, and copy its weights into the run's linear model.
+    """Fit scikit-learn's logistic regression, and copy its weights into the linear model of this package.
 
     Args:
-        features: (n, D), of unit length.
-        targets: (n,) classes.
+        features: (n, D), features of the n labeled images, of unit length.
+        targets: (n,) classes of these images.
         inverse_penalty: C in the formula at the top of this module.
     """
     from sklearn.exceptions import ConvergenceWarning

@@ -21,7 +21,7 @@ from semisup.training.state import State, TrainingConfig, TrainingData
 
 
 def scores_at_start(problem: TrainingData, settings: TrainingConfig, state: State) -> bool:
-    """Whether the scores of the option `reject` must be computed at the start of the training.
+    """Whether the scores of the option `reject` must be computed before the first step of the training.
 
     This is the case for an online method whose memory has no scores yet.
     """
@@ -113,7 +113,7 @@ class _Scorer:
     Args:
         reject: the option.
         model: model that computes logits or features.
-        labeled: the labeled images; an option that compares features compares with those of these images.
+        labeled: the labeled images; some options compare the features of an image with those of the labeled images.
         batch_size: number of images in a forward pass.
     """
 

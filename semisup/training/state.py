@@ -50,7 +50,7 @@ SELECTION_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "loss")
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """Settings of the training, of evaluation and of model selection. Keys: `train` in `conf/train.yaml`."""
+    """Settings of the training, of evaluation and of model selection, explained under `train` in `conf/train.yaml`."""
 
     epochs: int | None
     steps: int | None
@@ -121,9 +121,10 @@ class TrainingData:
 
     @property
     def judged_by(self) -> Tensor:
-        """True classes of the validation images or, in a refit without validation images, of the labeled images.
+        """True classes of the images whose class distribution is compared with that of the pseudo-labels.
 
-        Their variety is compared with that of the pseudo-labels, to detect pseudo-labels of only few classes.
+        The comparison detects pseudo-labels that belong to only a few classes. The images are the validation images or,
+        in a refit, which has none, the labeled images.
         """
         return (self.validation if len(self.validation) else self.labeled).targets
 
@@ -158,7 +159,8 @@ class TrainingConfig:
 
 @dataclass
 class Best:
-    """The model of a run with the best validation metric (`train.select_by`); of equal ones, the first.
+    """The model of a run with the best validation metric (`train.select_by`); the first one if several are equally
+    good.
 
     With `train.refit`, it is the last model, and the metrics are None.
     """
@@ -313,7 +315,7 @@ def restore(state: State, snapshot: dict[str, Any]) -> None:
 
 
 def make_context(problem: TrainingData, settings: TrainingConfig, state: State) -> TrainingContext:
-    """Collect the settings, data and models that the functions of a method get."""
+    """Collect the settings, data and models that are passed to the functions of a method."""
     return TrainingContext(
         student=state.student,
         teacher=state.teacher,
