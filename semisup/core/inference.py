@@ -26,8 +26,7 @@ class LabelerSettings:
     """Settings of the section `labeler` of the config: how pseudo-labels are computed.
 
     calibrate: fit the temperature to the validation set
-    teachers: number of models whose probabilities are averaged for a pseudo-label, at least 1: the model that labels
-        the unlabeled set now, and those of the last labelings before it
+    teachers: number of latest labelings of the unlabeled set whose probabilities are averaged, at least 1
     """
 
     calibrate: bool

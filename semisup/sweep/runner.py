@@ -95,7 +95,7 @@ def sweep(words: list[str], command: ComposedCommand, *, noted: bool = False) ->
 
 
 def _next_command(command: ComposedCommand, store: JobStore, root: Path) -> str:
-    """Return the command to suggest after the sweep: `semisup predict` for refits, otherwise `semisup compare`."""
+    """Return the command to suggest after the sweep: `predict` if `train.refit` is true, otherwise `compare`."""
     done = sorted(str(entry["folder"]) for entry in store.entries().values() if entry["status"] == RunStatus.DONE)
     if command.config.train.refit is True and done:
         return f"semisup predict {' '.join(shell_quote(Path(folder)) for folder in done)} images/"

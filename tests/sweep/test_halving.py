@@ -173,16 +173,17 @@ def test_rung_is_the_first_evaluation_after_its_share(metric: str, best: float, 
         (("hydra.sweeper.eta=1",), "hydra.sweeper.eta=1: must be above 1"),
         (("hydra.sweeper.eta=x",), "must be above 1"),
         (("hydra.sweeper.rungs=[0.2,0.3]",), "the rung 0.2 and the rung 0.3 have the same evaluation, after 8 steps"),
-        (("hydra.sweeper.rungs=[0.9]",), "the rung 0.9 and the end have the same evaluation, after 24 steps"),
-        (("optimizer.lr=0.1",), "needs at least two settings"),
+        (("hydra.sweeper.rungs=[0.9]",), "the rung 0.9 and the end of the training have the same evaluation, after 24"),
+        (("optimizer.lr=0.1",), "needs several values of a setting to compare, such as threshold.tau=0.7,0.9"),
         (("optimizer.lr=0.1", "dataset.split_seed=0,1"), "and dataset.split_seed only repeat a setting"),
         (
             ("dataset.labels_per_class=4,8",),
-            "dataset.labels_per_class=4,8: halving compares settings on the same data, .* only dataset.fold and "
-            "dataset.split_seed .*; type one value, as dataset.labels_per_class=4, or leave out hydra/sweeper=halving",
+            "dataset.labels_per_class=4,8: hydra/sweeper=halving compares runs on the same data .only dataset.fold and "
+            "dataset.split_seed .*; type one value, such as dataset.labels_per_class=4, or leave out "
+            "hydra/sweeper=halving",
         ),
-        (("sweep.rows={rows}",), "dataset.labels_per_class=8: halving compares settings on the same data"),
-        (("train.select_by=accuracy,loss",), "needs one value"),
+        (("sweep.rows={rows}",), "dataset.labels_per_class=8: hydra/sweeper=halving compares runs on the same data"),
+        (("train.select_by=accuracy,loss",), "type one value"),
         (("threshold.tau=interval(0,1)",), "is a range: add hydra/sweeper=search"),
         (("threshold.tau=zip(0.7,0.9,0.8)", "seed=zip(0,1)"), "same number of values"),
     ],
