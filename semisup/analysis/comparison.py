@@ -157,8 +157,8 @@ class Comparison:
     references: the finished reference runs, grouped by kind and setting
     references_of: folder of a finished run that uses unlabeled images -> kind of reference run -> gain over this
         reference run
-    roles: id of a reference run -> its kinds, such as `control` or `control and best labels-only`; id of a run with
-        `train.refit` -> REFIT
+    roles: id of a reference run -> its kinds, such as `control` or `control and best labels-only`; also, id of a run
+        with `train.refit=true` (trained on labeled and validation images together) -> REFIT
     data_set: name of the data set if several data sets are compared; else ""
     stability: how often smaller validation sets would have selected the best row
     """
@@ -273,8 +273,8 @@ def _best_labels_only(
 ) -> dict[Replicate, list[Run]]:
     """Choose the setting without unlabeled images that has the best validation accuracy over the seeds.
 
-    Settings that have no finished run for some of the seeds are considered only if every setting lacks some seeds. Runs
-    that differ only in the number of optimizer steps count as one setting, unless the user varied the number of steps.
+    Only the settings with finished runs for the largest number of seeds are considered. Runs that differ only in the
+    number of optimizer steps count as one setting, unless the user varied the number of steps.
 
     Args:
         finished: all finished runs, including reference runs.
@@ -379,11 +379,9 @@ def format_settings(settings: FlatSettings) -> str:
 def _flats(runs: list[Run]) -> dict[str, FlatSettings]:
     """Convert the settings of each run to dotted key -> value, without seed and fold.
 
-    Options that are left out of the run id because they have no effect are included if another run has another option
-    of the group, such as `reject.name=none` beside `reject.name=energy`.
-
-    The seed of the data split is left out, too, if it equals the seed of the run in all runs with the same other
-    settings.
+    The name of an option without effect, such as `reject.name=none`, is included only if another run has another option
+    of this group, such as `reject.name=energy`. The seed of the data split is left out if it equals the seed of the run
+    in all runs with the same other settings.
 
     Returns:
         Run folder -> settings.

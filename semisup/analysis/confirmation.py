@@ -101,13 +101,13 @@ def declare(comparison: Comparison, folder: Path, seeds: int) -> Plan:
         return plan
     if (place / FILE).exists():
         raise RecordError(
-            f"{escape(place / FILE)}: the plan of the confirmation is damaged; delete {escape(place)} and confirm again"
+            f"{escape(place / FILE)}: is damaged; delete {escape(place)}, then type the semisup confirm command again"
         )
     best = comparison.best
     if best is None or not best.runs[0].uses_unlabeled:
         raise DataError(
-            f"{escape(folder)}: no finished run that uses unlabeled images, so there is nothing to confirm; "
-            "type its semisup train command again to finish the sweep"
+            f"{escape(folder)}: has no finished run that uses unlabeled images, so there is nothing to confirm; "
+            "type the semisup train command of this folder again to finish its runs"
         )
     config = best.runs[0].config
     if config["definitions"] != DEFINITIONS:

@@ -49,8 +49,8 @@ class Gain(NamedTuple):
     """Estimated gain of a row (the runs of one setting) over the reference runs of the same seeds.
 
     mean: in percentage points
-    interval: 95 % interval for a setting that was chosen before its runs started; None with fewer than two pairs
-    sweep_interval: 95 % interval that is corrected for the choice of the best row; None with fewer than two pairs
+    interval: 95 % interval, valid if the setting was chosen before its runs; None with fewer than two pairs
+    sweep_interval: 95 % interval, valid also if this row was chosen as the best one; None with fewer than two pairs
     pairs: number of pairs of a finished run and its finished reference run
     for_these_labels: whether all seeds had the same labeled images; the intervals are then valid for these labels only
     overlap: n_test / n_train of the cross-validation folds; 0 without folds

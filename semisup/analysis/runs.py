@@ -42,8 +42,8 @@ class Run:
     identity: the settings that can change a result; {} if config.yaml cannot be read
     summary: content of summary.json; {} unless the run is done
     labeling: the last row of metrics.jsonl that describes a labeling; {} if there is none
-    control_id, baseline_id, labels_only_ids: ids of the reference runs, if the run is finished and is compared with
-        them
+    control_id, baseline_id, labels_only_ids: ids of the reference runs, with which this run is compared; None or () for
+        an unfinished run and for a run on labels only
     fingerprint: checksum of the data set that the run read; None if run.json has none
     """
 
@@ -131,7 +131,10 @@ def find_runs(folders: list[Path]) -> list[Path]:
         except OSError as error:
             raise DataError(f"{escape(folder)}: cannot be read: {error.strerror}") from None
         if not runs:
-            raise DataError(f"{escape(folder)}: no runs here; give outputs/NAME, one run's folder or outputs")
+            raise DataError(
+                f"{escape(folder)}: contains no runs; type outputs (all runs), outputs/NAME (those of one experiment) "
+                "or the folder of one run"
+            )
         for run in runs:
             by_path.setdefault(os.path.realpath(run), run)
     return list(by_path.values())
@@ -246,7 +249,8 @@ def _with_results(run: Run) -> Run:
         return replace(run, control_id=control, baseline_id=baseline, labels_only_ids=tuple(ids.values()))
     except PARSE_ERRORS as error:
         raise RecordError(
-            f"config.yaml: the config of the control cannot be derived from it: {_error_message(error)}"
+            "config.yaml: cannot derive from it the config of the control (the same run without unlabeled images): "
+            f"{_error_message(error)}"
         ) from None
 
 

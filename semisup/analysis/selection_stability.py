@@ -81,10 +81,11 @@ def _iter_draws(
     Args:
         targets: (n,) true classes.
         sizes: numbers of images per class.
-        number: number of the random stream.
+        number: seed of the random draws.
 
     Yields:
-        Index in `sizes`, slice of the draws, and a (draws, n) array with 1 for each drawn image and 0 for the rest.
+        (index, draws, drawn): index in `sizes`; range of the numbers of the draws, as a slice; (number of draws in the
+        range, n) array, 1 = the image is drawn, 0 = it is not.
     """
     generator = numpy.random.Generator(numpy.random.Philox(key=[number, 0]))
     members = [numpy.flatnonzero(targets == each) for each in numpy.unique(targets)]

@@ -15,7 +15,7 @@ from semisup.record.probabilities import Probabilities, read_probabilities
 class SplitPredictions:
     """Predictions of one run for the n images of one split whose class is known, sorted by path.
 
-    images: number of the set of images; runs with the same images have the same number
+    images: number that identifies the set of images; it is equal in runs with the same images
     targets: (n,) numbers of the true classes; a class name has the same number in all runs
     correct: (n,) whether the predicted class is the true class
     lines: (n,) line of each image in predictions.csv, from 0

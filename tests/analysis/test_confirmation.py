@@ -93,7 +93,7 @@ def test_damaged_plan_is_not_used_and_not_replaced(folder: Path, change: dict[st
     assert read_confirmation(folder) is None
     with pytest.raises(
         RecordError,
-        match=r"confirmation.json: the plan of the confirmation is damaged; delete .*mine_confirm and confirm again",
+        match=r"confirmation.json: is damaged; delete .*mine_confirm, then type the semisup confirm command again",
     ):
         declare(compared(folder), folder, 3)
     assert file.read_bytes() == content

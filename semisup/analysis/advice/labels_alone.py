@@ -43,8 +43,8 @@ class LabelsAlone(NamedTuple):
     split: the images on which both are measured, `test` or `validation`
     interval: 95 % interval of the gain, in percentage points
     confirmed: whether the runs are those of `semisup confirm`
-    seeds_needed: number of seeds that would detect the gain, if it is positive but its interval contains 0; None
-        otherwise, and None if more than 1,000 seeds were needed
+    seeds_needed: if the gain is positive but its interval contains 0, the number of seeds that would detect it (None =
+        more than 1,000); otherwise None
     references: the labels-only runs
     """
 
