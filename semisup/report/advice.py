@@ -67,17 +67,18 @@ def _out_of_class(finding: OutOfClass) -> str:
     mean, count = finding.mean, counted(finding.seeds, "seed")
     if finding.score == "reject":
         reason = (
-            f"The option reject accepts {_percent(mean.unlabeled)} of them, with a limit that "
-            f"{_percent(mean.validation)} of the validation images reach"
+            f"The option reject accepts {_percent(mean.unlabeled)} of the unlabeled images, but "
+            f"{_percent(mean.validation)} of the validation images"
         )
     else:
         reason = (
-            f"The confidence of {_percent(mean.unlabeled)} of them is at least {mean.limit:.3f}, but that of "
-            f"{_percent(mean.validation)} of the validation images"
+            f"The confidence is at least {mean.limit:.3f} for {_percent(mean.unlabeled)} of the unlabeled images, but "
+            f"for {_percent(mean.validation)} of the validation images"
         )
     return (
-        f"The unlabeled set seems to contain images of no class: about {_percent(finding.share)} of the "
-        f"{mean.unlabeled_images:,} images or more (lower limit {_percent(finding.lowest)}, {count}). {reason}."
+        f"The unlabeled set seems to contain images that belong to none of the classes: about "
+        f"{_percent(finding.share)} of the {mean.unlabeled_images:,} images or more (lower limit "
+        f"{_percent(finding.lowest)}, {count}). {reason}."
     )
 
 

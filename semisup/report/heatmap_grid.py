@@ -1,8 +1,8 @@
 """Arrange a comparison as a grid of heat-map cells, each with a text and a link to a run.
 
 The axes are threshold and augmentation strength if both differ between the runs, else the two settings with the most
-values. An additional line of cells below the grid shows the control of each column, unless the vertical setting affects
-the control.
+values. If the setting on the vertical axis does not affect the control (the same run without unlabeled images), a line
+of cells below the grid shows the control of each column.
 """
 
 from collections import defaultdict
@@ -62,7 +62,7 @@ class HeatmapCell:
     """A cell of a heat map.
 
     x: 0 for the leftmost column
-    y: 0 for the lowest line of settings, CONTROL for the additional line of control runs under the settings
+    y: number of the line of cells, counted upwards from 0; CONTROL for the line of control runs, drawn below line 0
     value: mean and spread; None = the cell is hatched
     folder: the run to which the cell links: the best of the cell's runs on validation; None if there is no run
     bold: whether the interval of the gain lies above 0

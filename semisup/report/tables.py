@@ -185,7 +185,7 @@ def _setting_cells(keys: list[str], settings: dict[str, Any]) -> list[Cell]:
 
 
 def _count_column(comparison: Comparison) -> Column:
-    """Return the column with the number of repetitions: of seeds, of folds or, if both vary, of runs."""
+    """Return the column that shows how often a setting was run: number of seeds, of folds or, if both vary, of runs."""
     over = comparison.repeated_by
     return Column("seeds", "runs" if " " in over else over)
 
@@ -196,7 +196,7 @@ def _filter_example(varied: list[Column]) -> str:
 
 
 def _measured_columns(comparison: Comparison) -> list[Column]:
-    """Return the columns of the table of settings that show accuracies and gains."""
+    """Return those columns of the settings table that show accuracies and gains."""
     title = f"gain over\n{comparison.control_name}"
     return [replace(column, title=title) if column.key == "gain" else column for column in MEASURED]
 

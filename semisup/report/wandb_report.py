@@ -51,7 +51,7 @@ def wandb_settings(comparison: Comparison, folders: list[Path], overrides: list[
 
     run = next((run for run in comparison.runs if run.identity), None)
     if run is None:
-        raise DataError("--track: none of the runs can be read")
+        raise DataError("--track: none of the compared runs can be read, so there is nothing to upload")
     defaults = read_config(config_folder() / "tracking" / "wandb.yaml")
     node = defaults | _tracked_settings(comparison)
     for word in overrides:

@@ -61,7 +61,7 @@ def summary_sentence(comparison: Comparison, folder: Path | None = None) -> str:
 
 
 def _refits(comparison: Comparison) -> str:
-    """State the number of finished refits (runs with `train.refit`); "" if there are none."""
+    """State the number of finished refits (runs on labeled and validation images together); "" if there are none."""
     count = sum(run.done for run in comparison.runs if run.refit)
     return f"{count} refit{'s' if count > 1 else ''} on labels and validation images: {NO_ACCURACY}." if count else ""
 

@@ -1,4 +1,4 @@
-"""Draw the chart of the pseudo-labels of one run, round by round."""
+"""Draw the chart of the pseudo-labels of one run for each round (labeling of the unlabeled set)."""
 
 from typing import Any
 
