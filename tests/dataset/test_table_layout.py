@@ -252,8 +252,8 @@ def test_an_image_folder_can_be_named(root: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["images/00000.png,a", "images/00000.png,b"], "row 3: images/00000.png has the class b, and a by .*: row 2"),
-        (["images/00000.png,a,train", "images/00000.png,a,val"], "has the split validation, and labeled by"),
+        (["images/00000.png,a", "images/00000.png,b"], "row 3: images/00000.png has the class b, but a in .*: row 2; "),
+        (["images/00000.png,a,train", "images/00000.png,a,val"], "has the split validation, but labeled in"),
         (["images/00000.png,a,sometimes"], "row 2: the split sometimes must be train, val, test or unlabeled"),
         (["images/00000.png,a,trian"], r"the split trian must be .* \(did you mean train\?\)"),
         (["images/00000.png,a", "images/00001.png,a"], r"1 class\(es\) \(a\) among the labeled images"),
