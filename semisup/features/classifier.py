@@ -39,9 +39,9 @@ class Ensemble(nn.Module):
 
 
 def _for_plain_images(encoder: Any) -> Any:
-    """Return the settings of an encoder with fixed values for the cache and the augmented views.
+    """Return the settings of an encoder, with fixed values for the cache and the augmented views.
 
-    Encoders that differ only in these settings compute the same features of images without augmentation.
+    Two encoders whose settings are then equal compute the same features of images without augmentation.
     """
     return dataclasses.replace(encoder, cache=None, views=1, view_seed=0)
 
