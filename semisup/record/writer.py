@@ -16,7 +16,7 @@ from semisup.core.csv_cells import csv_text
 from semisup.core.events import EvalEnd, Event, Finished, MetricsRow, PoolLabeled
 from semisup.core.types import ThresholdCurve
 from semisup.errors import DataError, FinishedError, LockLostError, RecordError
-from semisup.record import checkpoint, finite, is_finished, probabilities
+from semisup.record import checkpoint, finite, is_finished, labeled_features, probabilities
 from semisup.record.append_log import AppendLog
 from semisup.record.curves import (
     CLASSES,
@@ -287,6 +287,9 @@ class RunWriter:
         if event.probabilities:
             arrays = [event.probabilities[split].numpy() for split in event.predictions]
             self.directory.write(probabilities.FILE, probabilities.encode_probabilities(numpy.concatenate(arrays)))
+        if event.labeled_features is not None:
+            content = labeled_features.encode_labeled_features(event.labeled_features.numpy())
+            self.directory.write(labeled_features.FILE, content)
         self._write_status(RunStatus.DONE, plots=plots)
         self.directory.write_json("summary.json", summary)
         return summary
