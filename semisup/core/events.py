@@ -122,6 +122,8 @@ class Finished(Event):
     predictions: split -> predictions for each image
     recall: split -> recall of each of the K classes, in the order of the classes; None for a class without images
     probabilities: split -> (n, K) float32 on the CPU, in the order of `predictions`; ignored by ==
+    labeled_features: (L, D) float32 on the CPU, features of the labeled images, if the option `reject` compares images
+        with them; ignored by ==
     """
 
     summary: dict[str, float | int | None]
@@ -131,3 +133,4 @@ class Finished(Event):
     predictions: dict[str, Predictions] = field(default_factory=dict)
     recall: dict[str, list[float | None]] = field(default_factory=dict)
     probabilities: dict[str, Tensor] = field(default_factory=dict, compare=False)
+    labeled_features: Tensor | None = field(default=None, compare=False)

@@ -25,9 +25,9 @@ class Source(Protocol):
         ...
 
     def folders(self, where: str) -> dict[str, str]:
-        """List the folders directly in `where` that are not hidden, by their names as classes: name -> path.
+        """List the folders directly in `where` that are not hidden: class name -> path.
 
-        The names are printable and in the Unicode normalization form NFC.
+        The class names are the names of the folders, printable and in the Unicode normalization form NFC.
 
         Raises:
             DataError: two folders have the same name in NFC, or `where` cannot be read.

@@ -55,7 +55,7 @@ class EncodedImages:
 
 @dataclass(frozen=True)
 class StoredViews:
-    """Augmentation for training on features: selects one of the K stored views of each image at random.
+    """Augmentation for training on features: it selects one of the K stored views of each image at random.
 
     strength: strength of the augmentation with which the views were computed
     table: features of the labeled and unlabeled images in K views

@@ -12,7 +12,7 @@ from semisup.images.on_disk import LazyImages
 
 
 class FeatureTable:
-    """The features of T images in K views, (T, K, D).
+    """The features of T images: D features for each of K views, (T, K, D).
 
     Args:
         pack: pack that contains the features of all these images.

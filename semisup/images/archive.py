@@ -253,7 +253,7 @@ def _check_archive_names(paths: Iterable[Path], collision: str) -> None:
     """Raise DataError if two archives have the same file name, which would be put before the names of their files.
 
     Args:
-        collision: beginning of the message: two archives that contain a file of the same name.
+        collision: beginning of the message, which names two archives that contain a file of the same name.
     """
     seen: dict[str, Path] = {}
     for path in paths:

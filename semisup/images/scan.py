@@ -302,8 +302,8 @@ def _is_image(path: str, status: os.stat_result, seen: set[tuple[int, int]] | No
     """Whether a directory entry that is not a folder is an image file; if not, count it in `ignored`.
 
     Args:
-        seen: device and inode of the image files found so far. An entry with one of these is ignored; a new image file
-            is added. None = do not check.
+        seen: (device, inode) of each image file found so far. An entry that is one of these files is ignored; a new
+            image file is added to `seen`. None = do not check.
     """
     if seen is not None and (status.st_dev, status.st_ino) in seen:
         ignored.note(path, "seen already")
@@ -382,7 +382,7 @@ def _is_new(path: str, status: os.stat_result, seen: set[tuple[int, int]], ignor
     """Whether a folder is visited for the first time; then add it to `seen`, otherwise count it in `ignored`.
 
     Args:
-        seen: device and inode of each visited folder and of each image file found so far.
+        seen: (device, inode) of each visited folder and of each image file found so far.
     """
     if (status.st_dev, status.st_ino) in seen:
         ignored.note(path, "seen already")
@@ -415,6 +415,6 @@ def _unreadable(path: Path | str, error: OSError) -> DataError:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a name is that of a hidden file or of Windows' Thumbs.db."""
+    """Whether a name begins with a dot, or is Thumbs.db, a hidden file of Windows."""
     # such as .DS_Store, ._a.jpg, .ipynb_checkpoints and .nfs0001
     return name.startswith(".") or name.lower() == "thumbs.db"

@@ -115,7 +115,7 @@ def _reject_foreign_zip(payload: bytes) -> None:
         # from a compressed archive of 200 kB, torch would unpack 200 MB
         parts = archive.infolist()
         if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
-            raise ValueError("the file is a zip archive with compressed parts, and torch.save compresses none")
+            raise ValueError("the file is a zip archive with compressed parts, so torch.save did not write it")
         if sum(part.file_size for part in parts) > len(payload):
             raise ValueError("the parts of the zip archive are larger than the file")
         if any(".." in part.filename.split("/") or part.filename.startswith(("/", "\\")) for part in parts):

@@ -54,13 +54,13 @@ class LockedDirectory:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Return a context for writing in the run directory, which checks that this process still holds the lock.
+        """Context manager for writing in the run directory; it checks that this process still holds the lock.
 
-        Every write in the directory must be made in this context.
+        Every write in the directory must be made in the body of this context manager.
 
         Raises:
             LockLostError: this process no longer holds the lock.
-            OSError: a write in the context failed; the error has the path that the user knows.
+            OSError: a write failed; the error has the path by which the user knows the file.
         """
         self.lock.assert_held()
         try:

@@ -11,13 +11,13 @@ Row = Mapping[str, Any]
 
 
 def selection_metric(select_by: str) -> tuple[str, int]:
-    """Return the validation metric that `train.select_by` names, and the sign with which a higher value is better.
+    """Return the name of the validation metric that `train.select_by` selects, and whether higher values are better.
 
     Args:
         select_by: value of `train.select_by`, such as accuracy.
 
     Returns:
-        The metric, such as val/accuracy; and 1, or -1 for the loss.
+        (metric, sign). metric: such as val/accuracy. sign: 1 if higher values are better; -1 for the loss.
     """
     return f"val/{select_by}", -1 if select_by == "loss" else 1
 
@@ -45,7 +45,7 @@ class RungScore:
 
     @property
     def score(self) -> float | None:
-        """The best value so far of the metric `train.select_by`, negative for the loss, so that higher is better."""
+        """Best value so far of the metric that `train.select_by` selects; for the loss, its negative value."""
         return None if self.best is None else self.sign * self.best
 
     def add(self, rows: Iterable[Row]) -> "RungScore":

@@ -26,7 +26,8 @@ def check_accumulation(parts: int, *, compile: bool) -> None:
         SettingError: there are several parts, and also compilation or several processes.
     """
     if parts > 1 and compile:
-        raise SettingError("train.accumulate", parts, "not supported with compile=true")
+        allowed = "is not supported with compile=true; use compile=false or train.accumulate=1"
+        raise SettingError("train.accumulate", parts, allowed)
     if parts > 1 and world_size() > 1:
         raise SettingError(
             "train.accumulate",

@@ -119,10 +119,12 @@ def require_device(device: str) -> None:
         raise SettingError(
             "device",
             device,
-            f"torchrun started {local_world_size()} processes on this machine, which has {count} CUDA devices",
+            f"torchrun started {local_world_size()} processes on this machine, which has {count} CUDA devices; "
+            f"use --nproc-per-node {count}",
         )
     if device != "cuda" and int(index) >= count:
-        raise SettingError("device", device, f"this machine has {count} CUDA devices; the first is cuda:0")
+        allowed = "cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
+        raise SettingError("device", device, f"must be {allowed} on this machine")
 
 
 def _require_mps() -> None:

@@ -12,6 +12,7 @@ at any event; after a Progress event, the evaluation or labeling in progress is 
 import math
 import time
 from collections.abc import Generator
+from dataclasses import replace
 from typing import TypeGuard
 
 import torch
@@ -36,7 +37,7 @@ from semisup.method import (
 )
 from semisup.runtime.distributed import all_reduce_gradients, assert_replicas_equal
 from semisup.training.evaluation import Evaluation, evaluate, finished_event, improves
-from semisup.training.rejection import score_unlabeled, scores_after_evaluation, scores_at_start, selected_limit
+from semisup.training.rejection import score_unlabeled, scores_after_evaluation, scores_at_start, selected_rejection
 from semisup.training.state import (
     SELECTION_METRICS,
     Best,
@@ -351,7 +352,8 @@ def _finish(
     """
     if settings.train.refit:
         state.best = Best(state.step, state.epoch, **dict.fromkeys(SELECTION_METRICS), weights=_teacher_weights(state))
-        yield Finished(state.step, state.epoch, _refit_summary(state) | selected_limit(problem, settings, state))
+        limit, features = selected_rejection(problem, settings, state)
+        yield Finished(state.step, state.epoch, _refit_summary(state) | limit, labeled_features=features)
         return
     best = state.best
     assert best is not None, "the last epoch is always evaluated"
@@ -371,11 +373,13 @@ def _finish(
         for split in ("validation", "test"):
             if bool((getattr(problem, split).targets >= 0).any()):
                 evaluations[split] = yield from _run_evaluation(problem, state, split, batch_size)
-        summary |= selected_limit(problem, settings, state)
+        limit, features = selected_rejection(problem, settings, state)
     finally:
         load_trained_state(model, end)  # the state of the last step
     splits = {split: (each, getattr(problem, split)) for split, each in evaluations.items()}
-    yield finished_event((state.step, state.epoch), summary, splits, calibrates=settings.calibrates, shift=shift)
+    end_at, summary = (state.step, state.epoch), summary | limit
+    finished = finished_event(end_at, summary, splits, calibrates=settings.calibrates, shift=shift)
+    yield replace(finished, labeled_features=features)
 
 
 def _run_evaluation(
