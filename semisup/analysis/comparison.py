@@ -470,7 +470,10 @@ def _difference(run: Run, other: Run, split: str) -> float | None:
 def _references(
     rows: list[Row], columns: list[str], flats: dict[str, FlatSettings], labels_only: list[Run], probes: list[Run]
 ) -> list[ReferenceGroup]:
-    """Group the reference runs by kind and settings: controls, best labels-only runs, baselines, then probes."""
+    """Group the reference runs by kind and settings: controls, best labels-only runs, baselines, then probes.
+
+    Probes are classifiers fitted to the features of an encoder.
+    """
     groups: dict[tuple[str, str], dict[str, Run]] = defaultdict(dict)
     for row in rows:
         for kind in (CONTROL, BASELINE):

@@ -187,7 +187,7 @@ def check_imbalance(key: str, imbalance: float) -> None:
 
     Args:
         key: key of the setting, for the message.
-        imbalance: the value; negative = the order of the classes is reversed.
+        imbalance: images of the first class divided by images of the last one; negative = in the reversed order.
     """
     if not (math.isfinite(imbalance) and abs(imbalance) >= 1):
         allowed = "must be at least 1 (images of the first class per image of the last one), or at most -1 (reversed)"

@@ -88,9 +88,9 @@ def iter_logits(model: nn.Module, pixels: Pixels, batch_size: int) -> Iterator[T
 
 
 def _micro_batches(batch: Tensor) -> int:
-    """Compute the number of forward passes into which a batch is divided to limit the memory for activations.
+    """Compute into how many forward passes a batch is divided, to limit the memory for activations on a CPU.
 
-    It is 1 on a GPU, and for features.
+    On a GPU, and for features instead of images, a batch is not divided: the number is 1.
     """
     if batch.device.type != "cpu" or batch.ndim < 4:
         return 1

@@ -43,11 +43,11 @@ def threshold_curve(confidence: Tensor, targets: Tensor, truth: Tensor) -> Thres
 
 
 def _count_from(flags: Tensor, begin: Tensor) -> Tensor:
-    """Count the flags that are set at or after each of T positions.
+    """For each of T indices, count the flags that are True from this index to the end.
 
     Args:
         flags: (n,) bool.
-        begin: (T,) int64 positions.
+        begin: (T,) int64 indices.
 
     Returns:
         (T,) int64.

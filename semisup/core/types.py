@@ -1,7 +1,7 @@
 """Types shared by all packages, and the letters used for dimensions.
 
 K classes        N unlabeled images in the set      B labeled images in a batch
-U unlabeled images in a batch (or N, in offline pseudo-labeling)
+U unlabeled images in a batch (N, where the whole set is labeled at once)
 C channels       S side of an image in pixels
 """
 
@@ -136,8 +136,8 @@ class PolicyOutput(NamedTuple):
     """Result of a threshold policy: the pseudo-labels to use and their weights.
 
     weight: (U,) float in [0, 1]; 0 = not selected
-    targets: (U,) int64 in [0, K), the pseudo-labels; they differ from those of the model only with distribution
-        alignment
+    targets: (U,) int64 in [0, K), the pseudo-labels; the model's predictions, unless the policy changes them to align
+        the class distribution
     threshold: (K,) float, the minimum confidence for each class
     """
 

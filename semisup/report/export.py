@@ -158,7 +158,7 @@ def _gain(row: Row, kind: str) -> dict[str, Any] | None:
     """Return mean, standard deviation and 95 % interval of the gain of a row (the runs of one setting).
 
     Returns:
-        In percentage points; None if no reference run of this kind is finished.
+        Values by name, in percentage points; None if no reference run of this kind is finished.
     """
     spread = _spread(mean_gain(row.references(kind)))
     interval = row.gains[kind].sweep_interval if kind in row.gains else None

@@ -37,14 +37,14 @@ class Axis:
     """Axis of the grid: one or several settings, and their values.
 
     keys: the settings
-    values: tuples with one value of each setting, in the order of the axis
+    values: one tuple for each position on the axis, with the value of each setting
     """
 
     keys: tuple[str, ...]
     values: list[tuple[Any, ...]]
 
     def place(self, settings: FlatSettings) -> int | None:
-        """Return the index on the axis of the values in `settings`; None if the axis does not have them."""
+        """Return the index of the axis value that equals the one in `settings`; None if there is none."""
         text = canonical([settings.get(key) for key in self.keys])
         return next((index for index, value in enumerate(self.values) if canonical(list(value)) == text), None)
 

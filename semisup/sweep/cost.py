@@ -9,7 +9,7 @@ def announcement(jobs: int | None, seeds: int, folds: int, *, references: bool, 
     """Write the line with the number of runs of a sweep, which is printed before the first job.
 
     Args:
-        jobs: number of runs without reference runs; None if only the sweeper knows it.
+        jobs: number of runs, not counting reference runs; None if only the sweeper knows it.
         seeds: number of seeds with which each setting is run.
         folds: number of folds of the labels with which each setting is run; 1 without folds.
         references: whether the sweep also trains reference runs (runs on labels only, for comparison).

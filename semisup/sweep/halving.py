@@ -130,11 +130,11 @@ def group_by_runs(
 
 
 def setting_score(entries: list[Entry], share: float) -> SettingScore:
-    """Compute the score of a setting at a rung from the recorded metrics of its runs.
+    """Compute the score of a setting after a share of the training, from the recorded metrics of its runs.
 
     Args:
         entries: the recorded jobs of the setting.
-        share: the rung, as a share of the training in (0, 1).
+        share: share of the training, in (0, 1).
     """
     scores: list[float] = []
     last = 0
@@ -191,7 +191,7 @@ def _line(number: int, rungs: int, decision: list[dict[str, Any]]) -> str:
     Args:
         number: number of the rung, from 1.
         rungs: number of rungs.
-        decision: `overrides`, `score`, `step` and `continues` of each setting.
+        decision: for each setting, its `overrides`, `score` and `step`, and whether it `continues`.
     """
     kept = [each for each in decision if each["continues"]]
     if not kept:

@@ -96,7 +96,7 @@ class JobStore:
         self._write("plan.json", content | {"open": is_open})
 
     def extend_plan(self, first: int, jobs: list[list[str]]) -> None:
-        """Replace the jobs of the plan from number `first` on by the overrides of other jobs."""
+        """Replace all jobs of the plan whose number is at least `first` by these jobs (overrides of each job)."""
         plan = self._read(self.folder / "plan.json") or {}
         self._write("plan.json", plan | {"jobs": [*(plan.get("jobs") or [])[:first], *jobs]})
 
@@ -152,7 +152,7 @@ class JobStore:
         return deadline is not None and time.time() > deadline and bool(self.entries())
 
     def write_entry(self, name: str, result: "RunResult", *, references: Sequence[str] = ()) -> None:
-        """Record the state of a job or reference run, and this process as the one that runs it.
+        """Record the state of a job or reference run, and that it runs in this process.
 
         Args:
             name: number of the job with five digits, such as 00003; for a reference run followed by its kind, such as
@@ -201,8 +201,8 @@ class JobStore:
         """Record that the worker process of the sweep ended without being killed.
 
         Args:
-            stopped: exit status of the signal that stopped the worker process, or None.
-            killed: the signal that killed a process of the launcher, or None.
+            stopped: exit status of the worker process if a signal stopped it, or None.
+            killed: name of the signal that killed a process of the launcher, or None.
         """
         self._write("end.json", {"stopped": stopped, "killed": killed})
 
@@ -224,7 +224,9 @@ class JobStore:
         return dead
 
     def record_loss(self, number: int, cause: str, *, fail_fast: bool) -> None:
-        """Mark a job, or its reference run in progress, as failed because the launcher could not run it.
+        """Mark a job as failed because the launcher could not run it.
+
+        If a reference run of the job is in progress, the reference run is marked instead.
 
         Args:
             number: number of the job.

@@ -101,7 +101,7 @@ def test_damaged_plan_is_not_used_and_not_replaced(folder: Path, change: dict[st
 
 def test_nothing_to_confirm(tmp_path: Path) -> None:
     make(tmp_path / "mine", plain_of("method=supervised"))
-    with pytest.raises(DataError, match=r"mine: no finished run that uses unlabeled images"):
+    with pytest.raises(DataError, match=r"mine: has no finished run that uses unlabeled images"):
         declare(compared(tmp_path / "mine"), tmp_path / "mine", 3)
 
 

@@ -141,7 +141,11 @@ def test_wrong_input_ends_with_one_line_and_status_2(tmp_path: Path, program: Pr
     make(tmp_path / "unfinished", plain_of(seed=1), status="failed")
     for folder, expected in (
         ("missing", "missing: there is no such folder; type outputs/NAME, the folder of an experiment"),
-        ("empty", "empty: contains no runs; type outputs (all runs), outputs/NAME (those of one experiment) or"),
+        (
+            "empty",
+            "empty: contains no runs; type outputs (all runs), outputs/NAME (those of one experiment) or the folder of "
+            "one run",
+        ),
         (
             "unfinished",
             "unfinished: no run with an accuracy is finished (1 failed, 1 running); type the train command again to "

@@ -30,7 +30,7 @@ class Advice(NamedTuple):
 
 
 def advise(case: Case) -> Advice:
-    """Run all checks on the runs of a case."""
+    """Run all checks on a case (runs on the same data with the same number of labels per class)."""
     results = [check(case) for check in CHECKS]
     return Advice(
         tuple(each for each in results if not isinstance(each, NoFinding)),

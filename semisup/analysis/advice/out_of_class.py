@@ -149,10 +149,12 @@ def _by_reject(run: Run) -> Reached | None:
 
 
 def _by_confidence(run: Run) -> Reached | None:
-    """Read from what_if.csv the shares of validation and unlabeled images that reach a confidence.
+    """Read the shares of validation and unlabeled images that reach a confidence, from the file what_if.csv.
+
+    The confidence is one that about half of the validation images reach.
 
     Returns:
-        None for online methods, or if the file has no suitable labeling.
+        None for methods that label a batch at every step, or if the file has no suitable labeling.
     """
     images, best = _image_counts(run), run.accuracy("validation")
     method = registry.settings_class("method", run.config["method"]["name"])

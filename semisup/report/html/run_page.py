@@ -218,7 +218,7 @@ def _classes_table(folder: Path) -> Table | None:
 
 
 def _selected_by_class(rounds: list[Round]) -> dict[str, Any] | None:
-    """Create the table of the number of selected pseudo-labels by class and round.
+    """Create the table of the number of selected pseudo-labels, by class and labeling of the unlabeled set.
 
     The shade of a cell is its count divided by the largest count of the class.
     """
