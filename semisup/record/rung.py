@@ -51,7 +51,7 @@ class RungScore:
     def add(self, rows: Iterable[Row]) -> "RungScore":
         """Read further rows of metrics.jsonl.
 
-        Rows after the first evaluation at or after the rung are ignored.
+        Rows after the first evaluation at or after the rung are ignored (see the top of this module).
 
         Returns:
             this object.
