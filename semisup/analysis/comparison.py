@@ -7,21 +7,23 @@
     mean and spread = arithmetic mean and sample standard deviation over seeds and folds; one run has no spread
 
 Accuracy is measured on the test set, or on the validation set if there is no test set. The rows are sorted by
-validation accuracy, best first.
+validation accuracy, best first. If all runs have another metric as `train.select_by`, they are sorted by it; with
+balanced accuracy, gains are in points of balanced accuracy, too (`selection.py`).
 """
 
 import json
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from semisup.analysis.ensembles import ensemble_accuracy
 from semisup.analysis.folds import repeated_by
 from semisup.analysis.gains import BASELINE, CONTROL, KINDS, LABELS_ONLY, Gain, Pair, estimate_gains
-from semisup.analysis.runs import NO_ACCURACY, Run, as_number
+from semisup.analysis.runs import ACCURACY, NO_ACCURACY, Run, as_number
+from semisup.analysis.selection import selection_note, with_selection
 from semisup.analysis.selection_stability import SelectionStability, selection_stability
 from semisup.analysis.stored_predictions import StoredPredictions
 from semisup.config.run_id import dataset_keys, omitted_options
@@ -109,14 +111,23 @@ class Row:
     def accuracy(self, split: str) -> Spread | None:
         return summarize(run.accuracy(split) for run in self.runs)
 
+    def score(self, split: str) -> Spread | None:
+        """Return mean and spread of the measure of gains, which is accuracy or balanced accuracy."""
+        return summarize(run.score(split) for run in self.runs)
+
+    @property
+    def selection_value(self) -> Spread | None:
+        """Mean and spread of the validation metric by which rows are ranked."""
+        return summarize(run.selection_value for run in self.runs)
+
     def mean(self, name: str) -> float | None:
         spread = summarize(run.seconds if name == "seconds" else run.number(name) for run in self.runs)
         return spread.mean if spread else None
 
     @property
     def best_run(self) -> Run:
-        """The run with the best validation accuracy; if there are several, the one with the lowest seed."""
-        return max(self.runs, key=lambda run: (run.accuracy("validation") or 0, -(run.seed or 0)))
+        """The run with the best validation score; if there are several, the one with the lowest seed."""
+        return max(self.runs, key=lambda run: (mean_validation_score([run]), -(run.seed or 0)))
 
 
 @dataclass(frozen=True)
@@ -139,7 +150,7 @@ class ReferenceGroup:
 
     @property
     def accuracy(self) -> Spread | None:
-        """Mean and spread of the accuracy over seeds.
+        """Mean and spread of the accuracy, or balanced accuracy, over seeds.
 
         Runs of the same seed, which have different numbers of steps, are averaged first.
         """
@@ -153,7 +164,7 @@ class Comparison:
     runs: all runs, including unfinished runs and controls
     flats: run folder -> settings as dotted key -> value
     columns: keys of the settings that differ between the runs
-    rows: the finished runs, grouped by setting and sorted by validation accuracy, best first
+    rows: the finished runs, grouped by setting and sorted by validation score, best first
     references: the finished reference runs, grouped by kind and setting
     references_of: folder of a finished run that uses unlabeled images -> kind of reference run -> gain over this
         reference run
@@ -161,6 +172,8 @@ class Comparison:
         with `train.refit=true` (trained on labeled and validation images together) -> REFIT
     data_set: name of the data set if several data sets are compared; else ""
     stability: how often smaller validation sets would have selected the best row
+    select_by: validation metric by which rows are ranked
+    selection_note: sentence if the runs have several values of `train.select_by`; else ""
     """
 
     runs: list[Run]
@@ -173,10 +186,12 @@ class Comparison:
     roles: dict[str, str]
     data_set: str = ""
     stability: tuple[SelectionStability, ...] = ()
+    select_by: str = ACCURACY
+    selection_note: str = ""
 
     @property
     def best(self) -> Row | None:
-        """The row with the best validation accuracy. Labels-only rows are considered only if there are no others."""
+        """The row with the best validation score. Labels-only rows are considered only if there are no others."""
         candidates = _candidates(self.rows)
         return candidates[0] if candidates else None
 
@@ -207,6 +222,8 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
         data_set: name of the data set if several data sets are compared; else "".
     """
     flats = _flats([run for run in runs if run.identity])
+    compared = _compared(runs)
+    runs = with_selection(runs, compared)
     finished = _one_each([run for run in runs if run.done and not run.refit])
     by_id = {run.id: run for run in [*runs[::-1], *finished]}  # of folders with the same id, the first finished one
     pairs = {
@@ -225,7 +242,7 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
         if run.id not in reference_ids:
             groups[canonical(flats[str(run.folder)])].append(run)
     rows = [_row(group, columns, flats, pairs) for group in groups.values()]
-    rows.sort(key=lambda row: (-_validation(row), _by_settings(row, columns)))
+    rows.sort(key=lambda row: (-mean_validation_score(row.runs), _by_settings(row, columns)))
     labels_only = _best_labels_only(finished, rows, columns, flats)
     stored = StoredPredictions()
     rows = with_gains([_with_labels_only(row, labels_only) for row in rows], stored)
@@ -247,7 +264,16 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
         roles=_roles(references) | {run.id: REFIT for run in runs if run.refit},
         data_set=data_set,
         stability=_stability(rows, columns, stored),
+        select_by=runs[0].select_by if runs else ACCURACY,
+        selection_note=selection_note(compared),
     )
+
+
+def _compared(runs: list[Run]) -> list[Run]:
+    """List the finished runs that have an accuracy and are not reference runs of others."""
+    finished = [run for run in runs if run.done and not run.refit]
+    reference_ids = {id_ for run in finished for id_ in run.reference_ids}
+    return [run for run in finished if run.id not in reference_ids]
 
 
 def _candidates(rows: list[Row]) -> list[Row]:
@@ -271,7 +297,7 @@ def _stability(rows: list[Row], columns: list[str], stored: StoredPredictions) -
 def _best_labels_only(
     finished: list[Run], rows: list[Row], columns: list[str], flats: dict[str, FlatSettings]
 ) -> dict[Replicate, list[Run]]:
-    """Choose the setting without unlabeled images that has the best validation accuracy over the seeds.
+    """Choose the setting without unlabeled images that has the best validation score over the seeds.
 
     Only the settings with finished runs for the largest number of seeds are considered. Runs that differ only in the
     number of optimizer steps count as one setting, unless the user varied the number of steps.
@@ -301,8 +327,7 @@ def _best_labels_only(
     candidates = [groups[key] for key in sorted(groups) if len(groups[key]) == most]
 
     def validation(group: dict[Replicate, list[Run]]) -> float:
-        spread = over_seeds([run for runs in group.values() for run in runs], "validation")
-        return spread.mean if spread else 0.0
+        return mean_validation_score([run for runs in group.values() for run in runs])
 
     return max(candidates, key=validation, default={})
 
@@ -450,7 +475,8 @@ def _row(
 def pair_runs(run: Run, other: Run | None) -> ReferenceGain:
     """Compute the gain of a finished run over a reference run of the same seed.
 
-    The gain is measured on the test set if both runs have a test accuracy, else on the validation set.
+    The gain is measured on the test set if both runs have a test accuracy, else on the validation set. Both runs must
+    have the same `select_by`.
     """
     if other is None or not other.done:
         return ReferenceGain(other, None)
@@ -458,12 +484,12 @@ def pair_runs(run: Run, other: Run | None) -> ReferenceGain:
 
 
 def _difference(run: Run, other: Run, split: str) -> float | None:
-    """Compute the accuracy of `run` minus that of `other`, in percentage points.
+    """Compute the accuracy, or balanced accuracy, of `run` minus that of `other`, in percentage points.
 
     Returns:
         None if one of the runs has no accuracy on this split.
     """
-    accuracy, reference = run.accuracy(split), other.accuracy(split)
+    accuracy, reference = run.score(split), other.score(split)
     return None if accuracy is None or reference is None else 100 * (accuracy - reference)
 
 
@@ -515,17 +541,25 @@ def _roles(references: list[ReferenceGroup]) -> dict[str, str]:
 
 
 def over_seeds(runs: Iterable[Run], split: str) -> Spread | None:
-    """Compute mean and spread of the accuracy over seeds.
+    """Compute mean and spread of the accuracy, or balanced accuracy, over seeds.
 
     Several runs with the same seed are averaged first.
     """
+    return _over_seeds(runs, lambda run: run.score(split))
+
+
+def mean_validation_score(runs: Iterable[Run]) -> float:
+    """Average the validation scores of runs over seeds; -inf if no run has one. Higher is better.
+
+    Several runs with the same seed are averaged first.
+    """
+    value = _over_seeds(runs, lambda run: run.validation_score)
+    return value.mean if value else -math.inf
+
+
+def _over_seeds(runs: Iterable[Run], value: Callable[[Run], float | None]) -> Spread | None:
     by_seed: dict[Replicate, list[float | None]] = defaultdict(list)
     for run in {run.id: run for run in runs}.values():
-        by_seed[run.replicate].append(run.accuracy(split))
+        by_seed[run.replicate].append(value(run))
     means = [summarize(values) for values in by_seed.values()]
     return summarize(spread.mean for spread in means if spread)
-
-
-def _validation(row: Row) -> float:
-    value = row.accuracy("validation")
-    return value.mean if value else -math.inf

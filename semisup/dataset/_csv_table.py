@@ -49,7 +49,7 @@ class CsvTable:
             raise
 
     def close(self) -> None:
-        """Stop using the file, without closing it."""
+        """Detach this reader from the file, which stays open."""
         self.file.detach()
 
     def _read_header(self) -> None:

@@ -1,4 +1,4 @@
-"""Types for the image files of a data set: those of each split, and the lists in which they are decoded and cached."""
+"""Types for the image files of a data set: the files of each split, and the lists that are decoded and cached."""
 
 import operator
 from collections.abc import Mapping, Sequence

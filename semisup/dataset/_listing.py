@@ -16,7 +16,7 @@ class Listing:
     labeled: at least one file of each class
     unlabeled: files without a class
     validation, test: files with classes; None = there is no such set
-    ignored: reason or suffix -> number of entries that are not read
+    ignored: suffix or other reason -> number of entries that are not read
     notes: lines of output about how the files were read, and what was not read
     hidden: true class numbers of the unlabeled files, for diagnostics; -1 = unknown. None = all are unknown
     """

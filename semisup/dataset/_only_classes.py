@@ -1,4 +1,4 @@
-"""Select some classes of a data set (`dataset.only_classes`); images of the other classes are only used as unlabeled.
+"""Select some classes of a data set (`dataset.only_classes`); images of other classes can only be unlabeled images.
 
 Labeled images of the other classes become unlabeled images; for diagnostics, their true class is `other`, with the
 number K. Validation and test images of the other classes are not used.
@@ -64,7 +64,7 @@ class ClassSubset(NamedTuple):
         return FileSplit([part.files[row] for row in rows], self.renumber(part.targets)[rows].tolist())
 
     def other_files(self, part: FileSplit) -> FileSplit:
-        """Return the files of all other classes, with the class number K."""
+        """Return the files of the classes that are not selected, with the class number K."""
         rows = numpy.flatnonzero(~self.is_kept(part.targets)).tolist()
         return FileSplit([part.files[row] for row in rows], [len(self.names)] * len(rows))
 

@@ -53,7 +53,7 @@ class Data:
 
 
 class Dataset(Protocol):
-    """Interface of the settings of a data set, a frozen dataclass.
+    """Interface of a data set; a class that implements it is a frozen dataclass of settings.
 
     The metadata of a field can declare how the run id treats the setting (`_roles.py`).
     """

@@ -68,7 +68,7 @@ class Source(Protocol):
         ...
 
     def attached(self) -> Mapping[str, ImageFile]:
-        """Return the files in archives from which classes are read, such as `.cls` files and tables: name -> file."""
+        """Return the files inside archives that can contain classes (.cls, .json, tables): name -> file."""
         ...
 
     def other_roots(self) -> Iterator[tuple[str, "Source"]]:

@@ -174,7 +174,8 @@ def load_state(folder: Path) -> tuple[dict[str, Any], dict[str, int]] | None:
     """Load the newest undamaged training state of a run.
 
     Returns:
-        (state, name of each log -> its number of lines when the state was saved); None if there are no checkpoints.
+        (state, lines); None if there are no checkpoints. lines: name of each log -> its number of lines when the state
+        was saved.
 
     Raises:
         RecordError: there are checkpoints, but none of them is usable.

@@ -48,7 +48,7 @@ class LockedDirectory:
         return self.lock.directory.bound
 
     def public_path(self, path: str | Path) -> Path:
-        """Convert a path below `bound` to the path by which the user knows the file."""
+        """Convert a path that begins with `bound` to the same path that begins with `folder`, for messages."""
         assert self.lock.directory is not None, "the lock is held"
         return self.lock.directory.public_path(path)
 
@@ -60,7 +60,7 @@ class LockedDirectory:
 
         Raises:
             LockLostError: this process no longer holds the lock.
-            OSError: a write failed; the error has the path by which the user knows the file.
+            OSError: a write failed; the error names the file by its path in `folder`.
         """
         self.lock.assert_held()
         try:

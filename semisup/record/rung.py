@@ -1,7 +1,9 @@
 """Rungs: points of a training at which successive halving compares runs and stops the worse ones.
 
 A rung is a fraction of the full training, such as 0.1. A run has reached a rung at its first evaluation at or after
-this fraction of its steps or epochs. Runs are compared by their best evaluation until then.
+this fraction of its steps or epochs. Runs are compared by their best evaluation until then. Only the evaluations of the
+schedule (`train.evaluate_every`, `train.evaluate_every_steps`) count: a method that also evaluates before it labels the
+unlabeled set would otherwise have more evaluations than others, and these cannot select its best model.
 """
 
 from collections.abc import Iterable, Mapping
@@ -32,7 +34,9 @@ class RungScore:
 
     def __init__(self, train: Mapping[str, Any], share: float) -> None:
         self.length_key, length = ("step", train["steps"]) if train["steps"] is not None else ("epoch", train["epochs"])
-        self.position = share * length
+        self.position, self.length = share * length, length
+        every_steps = train["evaluate_every_steps"]
+        self.every = ("epoch", train["evaluate_every"]) if every_steps is None else ("step", every_steps)
         self.metric, self.sign = selection_metric(train["select_by"])
         self.step: int | None = None
         """Step of the first evaluation at or after the rung; None until then."""
@@ -51,17 +55,22 @@ class RungScore:
     def add(self, rows: Iterable[Row]) -> "RungScore":
         """Read further rows of metrics.jsonl.
 
-        Rows after the first evaluation at or after the rung are ignored.
+        Rows after the first evaluation at or after the rung are ignored (see the top of this module).
 
         Returns:
             this object.
         """
         for row in rows:
             value = row.get(self.metric)
-            if self.reached or value is None:
+            if self.reached or value is None or not self._is_scheduled(row):
                 continue
             choose = max if self.sign > 0 else min
             self.best = value if self.best is None else choose(self.best, value)
             if row[self.length_key] >= self.position:
                 self.step = row["step"]
         return self
+
+    def _is_scheduled(self, row: Row) -> bool:
+        """Whether an evaluation is one of the schedule, not one that only the method needed."""
+        unit, every = self.every
+        return bool(row[unit] % every == 0 or row[self.length_key] >= self.length)

@@ -51,11 +51,11 @@ class SharedStart(NamedTuple):
 
 
 class SharedStartCache:
-    """Directory in which the runs of a sweep store their shared start, with a lock.
+    """Directory for the shared start (first part of the training) of several runs of a sweep, with a lock.
 
     Args:
         folder: the directory; created when it is needed.
-        of: plain data of everything on which the shared start depends: settings, data, package versions.
+        of: everything on which the shared start depends, as plain data: settings, data, package versions.
     """
 
     def __init__(self, folder: Path, of: dict[str, Any]) -> None:

@@ -260,7 +260,7 @@ class RunWriter:
             draw: function from the run directory to name -> path of each plot.
 
         Returns:
-            name of each plot -> its path as the user knows it.
+            name of each plot -> its path in the run directory.
         """
         with self.directory.writing():
             files = draw(self.directory.bound)

@@ -192,7 +192,7 @@ def _cells(
                 gain_cells.append(empty)
                 continue
             best, folder = row is comparison.best, row.best_run.folder
-            accuracy, gain = row.accuracy(split), mean_gain(row.controls)
+            accuracy, gain = row.score(split), mean_gain(row.controls)
             accuracies.append(HeatmapCell(x, y, accuracy, _text(accuracy, seeds, 100), folder, best=best))
             text = _text(gain, seeds, 1, signed=True) if gain else missing_reason(row.controls, "control")
             interval = row.gains[OVER_CONTROL].sweep_interval if OVER_CONTROL in row.gains else None

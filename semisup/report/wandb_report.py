@@ -128,7 +128,7 @@ def gain_values(comparison: Comparison) -> dict[str, dict[str, object]]:
     """Collect the gains to add to the W&B summary of each run that uses unlabeled images.
 
     `gain_over_control_points` is the gain of the run itself. Names that begin with `setting/` have values over all
-    seeds of the run's setting. `setting/rank` is 1 for the setting with the best validation accuracy.
+    seeds of the run's setting. `setting/rank` is 1 for the best setting on validation.
 
     Returns:
         Run folder -> name -> value, for each run that has a gain.

@@ -2,7 +2,7 @@
 
 The forward pass discards the activations of each part. The loss is computed on the logits of the whole batch. The
 backward pass computes the activations of each part again and adds up the gradients of the parts (GradCache, arXiv
-2101.06983). The sum equals the gradient of the whole batch up to rounding. A step takes one forward pass more.
+2101.06983). The sum equals the gradient of the whole batch up to rounding. So each step computes two forward passes.
 
 BatchNorm uses the mean and variance of each part, and updates its running statistics once for each part.
 """

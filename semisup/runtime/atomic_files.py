@@ -412,7 +412,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def try_lock(path: Path) -> int | None:
-    """Lock a file with a lock of the operating system, for this machine; create the file if it is missing.
+    """Lock a file against other processes of this machine; create the file if it is missing.
 
     Returns:
         An open descriptor; closing it, or the end of the process, releases the lock. None if another process holds the

@@ -134,7 +134,7 @@ def _redact(text: str, known: Mapping[str, str]) -> str:
 def _is_assigned_secret_name(name: str) -> bool:
     """Whether, by its name, the value of an assignment NAME=value within a text is a secret.
 
-    It is not for names that are common in code, such as `key` and `tokens`.
+    The value is not a secret if the name is common in code, such as `key` or `tokens`.
     """
     return is_secret_name(name) and name.lower().lstrip("-") not in (
         "key",

@@ -66,7 +66,8 @@ def split_cases(runs: Sequence[Run], folder: Path) -> list[Case]:
     for (by_labels, labels), own in zip(groups, settings, strict=True):
         comparison = _with_short_names(compare_runs(by_labels[labels]))
         if comparison.rows:
-            fewer = tuple(run for each in by_labels if _size(each) < _size(labels) for run in by_labels[each])
+            less = (run for each in by_labels if _size(each) < _size(labels) for run in by_labels[each])
+            fewer = tuple(replace(run, select_by=comparison.select_by) for run in less)
             label = " ".join([dataset_label(by_labels[labels][0]), *_differing(own, settings)])
             cases.append(Case(folder, comparison, fewer, StoredPredictions(), label, len(groups) == 1))
     return cases

@@ -170,12 +170,12 @@ def _labels(runs: Sequence[Run]) -> float | None:
 
 
 def _mean(runs: Sequence[Run], split: str) -> float:
-    spread = summarize(run.accuracy(split) for run in runs)
+    spread = summarize(run.score(split) for run in runs)
     return spread.mean if spread else 0.0
 
 
 def _points(run: Run, other: Run, split: str) -> float:
-    return 100 * ((run.accuracy(split) or 0.0) - (other.accuracy(split) or 0.0))
+    return 100 * ((run.score(split) or 0.0) - (other.score(split) or 0.0))
 
 
 def _image_means(
