@@ -169,6 +169,7 @@ def resume_environment(before: Mapping[str, Any], now: Mapping[str, Any]) -> dic
     return {"environment": before} | ({"continued_in": now} if now and now != before else {})
 
 
+@cache
 def package_version(package: str) -> str | None:
     """Return the version of an installed package; None if it is not installed."""
     try:

@@ -196,7 +196,7 @@ def _channels_last(forward: Callable[..., Any]) -> Callable[..., Any]:
     # otherwise the first convolution would convert them in the forward pass and again in the backward pass
 
     def converted(images: torch.Tensor) -> Any:
-        return forward(images.contiguous(memory_format=torch.channels_last))
+        return forward(images.contiguous(memory_format=torch.channels_last) if images.ndim == 4 else images)
 
     return converted
 
