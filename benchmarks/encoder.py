@@ -1,5 +1,7 @@
 """Measure the overhead of encoders and of runs on their features, and the runs per minute.
 
+In the first three entries, "A / B" is the time of A divided by the time of B.
+
 encoding_over_forward      encoding images and storing the features in memory / forward passes on float batches
 step_over_bare_head        a FixMatch step on stored features / a minimal step of the linear classifier
 run_over_bare_head         a whole run with its files and evaluations / as many minimal steps of the linear classifier

@@ -1,4 +1,4 @@
-"""Benchmarks on a CUDA device: images per second, idle time, location of the images, bfloat16, compilation, encoding.
+"""Benchmarks on a CUDA device: images per second, idle time, and the effect of bfloat16 and other options.
 
 All except the encoding measure training steps of FixMatch with WRN-28-2 at 32 pixels, with 64 labeled and 448 unlabeled
 images per step. `python -m benchmarks.gpu_day` runs these benchmarks within a limited time.

@@ -106,7 +106,7 @@ def _parts() -> dict[str, Callable[[Day], Iterator[Row]]]:
 
 
 def _run_part(day: Day, name: str, part: Callable[[Day], Iterator[Row]]) -> None:
-    """Write the results of a part, or why there are none; an error in one part does not stop the others."""
+    """Run one group of measurements and write its results, or why there are none: an error, or too little time."""
     needed = 0.0 if day.dry_run else NEEDED_MINUTES.get(name, 0.5)
     if day.minutes_left() < needed or day.minutes_left() < 0:
         day.write({"part": name, "skipped": f"{max(day.minutes_left(), 0):.1f} minutes are left, it needs {needed:g}"})

@@ -63,7 +63,7 @@ class Trained(NamedTuple):
 class Search(NamedTuple):
     """Result of a search.
 
-    found: steps until the search finished a run of a good setting; None = not at all
+    found: steps until the search finished a run with a validation accuracy close to the grid's best; None = never
     steps: all steps of the search
     accuracy: best validation accuracy
     """
@@ -103,7 +103,7 @@ def until_first(steps: int, runs: list[Trained], good: float) -> float | None:
     """Compute the mean number of steps until the first good run is finished, over all orders of the runs.
 
     Args:
-        steps: number of steps of all runs together, which have equal lengths.
+        steps: total number of steps of the runs; all runs have the same number.
         runs: the runs of the search.
         good: lowest validation accuracy of a good run.
     """

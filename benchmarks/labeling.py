@@ -39,7 +39,7 @@ INVERSE_PENALTY = 100.0
 class Features(NamedTuple):
     """Features (n, D) and classes (n,) of all training images whose class is known, and of the test images.
 
-    labeled: number of the first training images that have a given label
+    labeled: number of labeled images; they are the first of the training images
     """
 
     points: Any

@@ -4,8 +4,8 @@ A step has 16 labeled and 112 unlabeled images of 32 pixels. Both programs have 
 Nesterov momentum and weight decay, average of the weights, RandAugment with CutOut, and one thread. Both augment
 images in the process that trains. The entries differ in the settings of semisup:
 
-    equal                 float32, one pass of [labeled, weak, strong] (`method.skip_rejected=false`): the same sums in
-                          another order. Differences: memory layout, augmentation of whole batches, fused optimizer
+    equal                 float32, one pass of [labeled, weak, strong] (`method.skip_rejected=false`): the same
+                          computation. Differences: memory layout, augmentation of whole batches, fused optimizer
                           and average
     equal_bfloat16        as `equal` in bfloat16 (`precision=bfloat16`); the published step remains in float32
     default               the defaults on this machine, including `precision` and `method.skip_rejected`; all strong

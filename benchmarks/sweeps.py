@@ -1,6 +1,7 @@
 """Measure the overhead of sweeps, on the built-in digits.
 
-A shared start is the common first part of runs, up to the first labeling of the unlabeled set, computed once.
+A shared start is the common first part of runs, up to the first labeling of the unlabeled set, computed once. In the
+list, "A / B" is the time of A divided by the time of B.
 
 job_overhead_seconds    time of one more run in a process that has trained a run: (sweep of nine one-step runs - sweep
                         of one) / 8

@@ -1,4 +1,4 @@
-"""Measure the Food-11 tutorial's program (`tutorial.py`) relative to semisup, on generated 500 x 400 JPEGs.
+"""Measure the time of the Food-11 tutorial's program (`tutorial.py`) divided by that of semisup, on generated JPEGs.
 
     load            reading all images for the first time, at 224 pixels
     load_64         the same at 64 pixels; semisup decodes a JPEG at a reduced size

@@ -88,7 +88,7 @@ def settings_page() -> str:
         parts.append(f"## {group}")
         for name in option_files(group):
             _, _, text = describe(f"{group}={name}").partition("\n")
-            parts += [f"### {group}={name}", f"```yaml\n{text}\n```"]
+            parts += [f"### {group}={name}", f"```{'yaml' if group == 'experiment' else ''}\n{text}\n```"]
     return "\n\n".join(parts) + "\n"
 
 

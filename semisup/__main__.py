@@ -17,7 +17,7 @@ class _Interrupt:
 
     requested: whether a signal was received. It is stored because code that is being imported may replace
         KeyboardInterrupt by another exception.
-    finished: whether the command is done; the first signal then ends the process
+    finished: whether the command is done; after that, the first signal ends the process
     """
 
     def __init__(self) -> None:

@@ -89,7 +89,7 @@ def train(overrides: Sequence[str] | Mapping[str, object] = ()) -> FinishedRun:
 
 
 def compare(*folders: str | os.PathLike[str]) -> "pandas.DataFrame":
-    """Compare the runs in folders, each with its control, the best labels-only run and its baseline.
+    """Compare runs with each other and with their control runs (the same runs without unlabeled images).
 
     Args:
         folders: as for `semisup compare`: an experiment (outputs/NAME), a run, or outputs.
@@ -120,7 +120,7 @@ def compare(*folders: str | os.PathLike[str]) -> "pandas.DataFrame":
 
 
 def _to_words(overrides: Sequence[str] | Mapping[str, object]) -> list[str]:
-    """Convert overrides to the words that follow `semisup train` on a command line.
+    """Convert overrides to the words that follow `semisup train` on a command line, such as `threshold.tau=0.9`.
 
     Raises:
         SettingError: `overrides` is a single text.
@@ -172,7 +172,7 @@ def _compose(words: list[str]) -> ComposedCommand:
 
 @contextlib.contextmanager
 def _as_command(name: str, words: list[str]) -> Iterator[None]:
-    """Return a context in which run.json records the equivalent command, and each warning is printed on one line."""
+    """Context manager; in its body, run.json records the equivalent command, and warnings are printed on one line."""
     arguments, shown = sys.argv, (warnings.formatwarning, warnings.showwarning)
     sys.argv = ["semisup", name, *words]
     short_warnings()

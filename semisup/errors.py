@@ -98,7 +98,7 @@ class InsufficientMemoryError(RuntimeError):
 
 
 class CollapsedError(ValueError):
-    """The selected pseudo-labels belong to few classes, and `collapse.stop_below` is set."""
+    """Nearly all selected pseudo-labels belong to a few classes, and `collapse.stop_below` is set."""
 
 
 class StoppedAtRungError(Exception):
@@ -118,7 +118,7 @@ def first_line(error: Exception) -> str:
 
 
 def closest_match(word: str, allowed: Iterable[str]) -> str | None:
-    """Return the allowed name that is most similar to `word`, in upper or lower case, or None."""
+    """Return the allowed name that is most similar to `word`, ignoring case; None if no name is similar."""
     by_folded = {each.casefold(): each for each in allowed if each != word}
     matches = difflib.get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.6)
     return by_folded[matches[0]] if matches else None
@@ -131,8 +131,8 @@ def check_range(
 
     Args:
         key: name of the setting, for the message.
-        above: whether `low` itself is not allowed.
-        below: whether `high` itself is not allowed.
+        above: if true, `low` itself is not allowed.
+        below: if true, `high` itself is not allowed.
     """
     if value is None:
         return

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 SECTIONS = {
     "A": (
         "Process death",
-        "The process of a run is killed by a signal, for lack of memory, or by a loss of power.",
+        "The process of a run is killed by a signal, because memory runs out, or by a loss of power.",
     ),
     "B": ("Storage", "The disk is full, is read-only, fails, or does not support an operation."),
     "C": ("Concurrency", "Several processes use the same run directory, cache or file at the same time."),
@@ -18,10 +18,10 @@ SECTIONS = {
         "Numbers and pseudo-labels",
         "Numbers are not finite, sets of images are empty, or the model predicts only one class.",
     ),
-    "F": ("Config", "A user types a wrong setting, or a saved config is loaded again."),
+    "F": ("Config", "A user types a wrong setting, or an old config is loaded again."),
     "G": (
         "Untrusted files and secrets",
-        "Run directories, configs and checkpoints from other people must not run code. The user's secrets must not be written to any file.",
+        "Run directories, configs and checkpoints from other people must not execute code. Secrets of the user, such as API keys, must not be written to any file.",
     ),
     "H": ("W&B", "The tests run the real client of W&B against a server that fails."),
     "I": ("Sweeps", "Jobs of a sweep fail, are killed or are stopped, and the same sweep is started again."),
@@ -32,8 +32,8 @@ SECTIONS = {
     "K": (
         "Faults of version 0.1.0",
         "About 430 manual attempts and 570 random commands found sixteen kinds of fault that version 0.1.0 did not survive. "
-        "All are corrected; the following tests check this. To check the tests, each correction was taken out of the "
-        "code once: in 37 of the 37 rows, every test then failed (60 tests).",
+        "All are corrected, and the following tests check the corrections. To check these tests, each correction was "
+        "removed from the code once: all 60 tests of the 37 rows then failed.",
     ),
 }
 

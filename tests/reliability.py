@@ -26,9 +26,9 @@ HEAD = """\
 # Reliability
 
 This page lists the faults that the tests cause, such as a killed process or a full disk, and what the program must do
-in each case. `make reliability` runs the tests and writes their results to this page (`tests/reliability.py`). Only the
-last section is written by hand. `tests/faults.py` names the tests of each fault. A fault with "-" has no test; the
-reason is given in place of the required behavior.
+in each case. `make reliability` runs the tests and writes all sections except the last one (`tests/reliability.py`).
+`tests/faults.py` names the tests of each fault. If a fault has no test ("-"), the column of the required behavior
+contains the reason.
 """
 SECTION = re.compile(r"<!-- (?P<name>[\w-]+) -->\n(?P<body>.*?)<!-- end -->\n", re.DOTALL)
 COLUMNS = ("fault", "description", "required behavior", "injected", "survived")
@@ -76,7 +76,10 @@ def _tables(counts: Counts) -> dict[str, str]:
             [letter, title, len(faults) - without, sum(n for n, _ in counted), sum(n for _, n in counted), without]
         )
     columns = ("", "section", "faults with a test", "injected", "survived", "faults without a test")
-    text = 'Each test causes a fault. "Injected" is how often; "survived" is how often the program behaved as required.'
+    text = (
+        'The column "injected" counts how often the tests caused a fault, and "survived" how often the program then '
+        "behaved as required."
+    )
     bodies["0"] = _section("## Summary", text, columns, sums)
     return bodies
 

@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from semisup.core.calibration import fit_temperature
 from semisup.core.device import to_device
-from semisup.core.ema import update_average
+from semisup.core.ema import averaged_tensors, update_average
 from semisup.errors import SettingError
 from semisup.images.on_disk import LazyImages
 from semisup.method import Position, TrainingContext
@@ -201,7 +201,7 @@ def test_tensors_of_one_type_are_averaged_in_one_call(monkeypatch: pytest.Monkey
     seen: list[set[torch.dtype]] = []
     plain = torch._foreach_copy_
     monkeypatch.setattr(torch, "_foreach_copy_", lambda to, of: (seen.append({x.dtype for x in to}), plain(to, of)))
-    update_average(copy.deepcopy(student), student, 0.9, statistics=False)
+    update_average(averaged_tensors(copy.deepcopy(student), student, statistics=False), 0.9)
     assert seen == [{torch.float32}, {torch.int64}]
 
 

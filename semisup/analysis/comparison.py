@@ -7,21 +7,23 @@
     mean and spread = arithmetic mean and sample standard deviation over seeds and folds; one run has no spread
 
 Accuracy is measured on the test set, or on the validation set if there is no test set. The rows are sorted by
-validation accuracy, best first.
+validation accuracy, best first. If all runs have another metric as `train.select_by`, they are sorted by it; with
+balanced accuracy, gains are in points of balanced accuracy, too (`selection.py`).
 """
 
 import json
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from semisup.analysis.ensembles import ensemble_accuracy
 from semisup.analysis.folds import repeated_by
 from semisup.analysis.gains import BASELINE, CONTROL, KINDS, LABELS_ONLY, Gain, Pair, estimate_gains
-from semisup.analysis.runs import NO_ACCURACY, Run, as_number
+from semisup.analysis.runs import ACCURACY, NO_ACCURACY, Run, as_number
+from semisup.analysis.selection import selection_note, with_selection
 from semisup.analysis.selection_stability import SelectionStability, selection_stability
 from semisup.analysis.stored_predictions import StoredPredictions
 from semisup.config.run_id import dataset_keys, omitted_options
@@ -109,14 +111,23 @@ class Row:
     def accuracy(self, split: str) -> Spread | None:
         return summarize(run.accuracy(split) for run in self.runs)
 
+    def score(self, split: str) -> Spread | None:
+        """Return mean and spread of the measure of gains, which is accuracy or balanced accuracy."""
+        return summarize(run.score(split) for run in self.runs)
+
+    @property
+    def selection_value(self) -> Spread | None:
+        """Mean and spread of the validation metric by which rows are ranked."""
+        return summarize(run.selection_value for run in self.runs)
+
     def mean(self, name: str) -> float | None:
         spread = summarize(run.seconds if name == "seconds" else run.number(name) for run in self.runs)
         return spread.mean if spread else None
 
     @property
     def best_run(self) -> Run:
-        """The run with the best validation accuracy; if there are several, the one with the lowest seed."""
-        return max(self.runs, key=lambda run: (run.accuracy("validation") or 0, -(run.seed or 0)))
+        """The run with the best validation score; if there are several, the one with the lowest seed."""
+        return max(self.runs, key=lambda run: (mean_validation_score([run]), -(run.seed or 0)))
 
 
 @dataclass(frozen=True)
@@ -139,7 +150,7 @@ class ReferenceGroup:
 
     @property
     def accuracy(self) -> Spread | None:
-        """Mean and spread of the accuracy over seeds.
+        """Mean and spread of the accuracy, or balanced accuracy, over seeds.
 
         Runs of the same seed, which have different numbers of steps, are averaged first.
         """
@@ -153,14 +164,16 @@ class Comparison:
     runs: all runs, including unfinished runs and controls
     flats: run folder -> settings as dotted key -> value
     columns: keys of the settings that differ between the runs
-    rows: the finished runs, grouped by setting and sorted by validation accuracy, best first
+    rows: the finished runs, grouped by setting and sorted by validation score, best first
     references: the finished reference runs, grouped by kind and setting
     references_of: folder of a finished run that uses unlabeled images -> kind of reference run -> gain over this
         reference run
-    roles: id of a reference run -> its kinds, such as `control` or `control and best labels-only`; id of a run with
-        `train.refit` -> REFIT
+    roles: id of a reference run -> its kinds, such as `control` or `control and best labels-only`; also, id of a run
+        with `train.refit=true` (trained on labeled and validation images together) -> REFIT
     data_set: name of the data set if several data sets are compared; else ""
     stability: how often smaller validation sets would have selected the best row
+    select_by: validation metric by which rows are ranked
+    selection_note: sentence if the runs have several values of `train.select_by`; else ""
     """
 
     runs: list[Run]
@@ -173,10 +186,12 @@ class Comparison:
     roles: dict[str, str]
     data_set: str = ""
     stability: tuple[SelectionStability, ...] = ()
+    select_by: str = ACCURACY
+    selection_note: str = ""
 
     @property
     def best(self) -> Row | None:
-        """The row with the best validation accuracy. Labels-only rows are considered only if there are no others."""
+        """The row with the best validation score. Labels-only rows are considered only if there are no others."""
         candidates = _candidates(self.rows)
         return candidates[0] if candidates else None
 
@@ -207,6 +222,8 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
         data_set: name of the data set if several data sets are compared; else "".
     """
     flats = _flats([run for run in runs if run.identity])
+    compared = _compared(runs)
+    runs = with_selection(runs, compared)
     finished = _one_each([run for run in runs if run.done and not run.refit])
     by_id = {run.id: run for run in [*runs[::-1], *finished]}  # of folders with the same id, the first finished one
     pairs = {
@@ -225,7 +242,7 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
         if run.id not in reference_ids:
             groups[canonical(flats[str(run.folder)])].append(run)
     rows = [_row(group, columns, flats, pairs) for group in groups.values()]
-    rows.sort(key=lambda row: (-_validation(row), _by_settings(row, columns)))
+    rows.sort(key=lambda row: (-mean_validation_score(row.runs), _by_settings(row, columns)))
     labels_only = _best_labels_only(finished, rows, columns, flats)
     stored = StoredPredictions()
     rows = with_gains([_with_labels_only(row, labels_only) for row in rows], stored)
@@ -247,7 +264,16 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
         roles=_roles(references) | {run.id: REFIT for run in runs if run.refit},
         data_set=data_set,
         stability=_stability(rows, columns, stored),
+        select_by=runs[0].select_by if runs else ACCURACY,
+        selection_note=selection_note(compared),
     )
+
+
+def _compared(runs: list[Run]) -> list[Run]:
+    """List the finished runs that have an accuracy and are not reference runs of others."""
+    finished = [run for run in runs if run.done and not run.refit]
+    reference_ids = {id_ for run in finished for id_ in run.reference_ids}
+    return [run for run in finished if run.id not in reference_ids]
 
 
 def _candidates(rows: list[Row]) -> list[Row]:
@@ -271,10 +297,10 @@ def _stability(rows: list[Row], columns: list[str], stored: StoredPredictions) -
 def _best_labels_only(
     finished: list[Run], rows: list[Row], columns: list[str], flats: dict[str, FlatSettings]
 ) -> dict[Replicate, list[Run]]:
-    """Choose the setting without unlabeled images that has the best validation accuracy over the seeds.
+    """Choose the setting without unlabeled images that has the best validation score over the seeds.
 
-    Settings that have no finished run for some of the seeds are considered only if every setting lacks some seeds. Runs
-    that differ only in the number of optimizer steps count as one setting, unless the user varied the number of steps.
+    Only the settings with finished runs for the largest number of seeds are considered. Runs that differ only in the
+    number of optimizer steps count as one setting, unless the user varied the number of steps.
 
     Args:
         finished: all finished runs, including reference runs.
@@ -301,8 +327,7 @@ def _best_labels_only(
     candidates = [groups[key] for key in sorted(groups) if len(groups[key]) == most]
 
     def validation(group: dict[Replicate, list[Run]]) -> float:
-        spread = over_seeds([run for runs in group.values() for run in runs], "validation")
-        return spread.mean if spread else 0.0
+        return mean_validation_score([run for runs in group.values() for run in runs])
 
     return max(candidates, key=validation, default={})
 
@@ -379,11 +404,9 @@ def format_settings(settings: FlatSettings) -> str:
 def _flats(runs: list[Run]) -> dict[str, FlatSettings]:
     """Convert the settings of each run to dotted key -> value, without seed and fold.
 
-    Options that are left out of the run id because they have no effect are included if another run has another option
-    of the group, such as `reject.name=none` beside `reject.name=energy`.
-
-    The seed of the data split is left out, too, if it equals the seed of the run in all runs with the same other
-    settings.
+    The name of an option without effect, such as `reject.name=none`, is included only if another run has another option
+    of this group, such as `reject.name=energy`. The seed of the data split is left out if it equals the seed of the run
+    in all runs with the same other settings.
 
     Returns:
         Run folder -> settings.
@@ -452,7 +475,8 @@ def _row(
 def pair_runs(run: Run, other: Run | None) -> ReferenceGain:
     """Compute the gain of a finished run over a reference run of the same seed.
 
-    The gain is measured on the test set if both runs have a test accuracy, else on the validation set.
+    The gain is measured on the test set if both runs have a test accuracy, else on the validation set. Both runs must
+    have the same `select_by`.
     """
     if other is None or not other.done:
         return ReferenceGain(other, None)
@@ -460,19 +484,22 @@ def pair_runs(run: Run, other: Run | None) -> ReferenceGain:
 
 
 def _difference(run: Run, other: Run, split: str) -> float | None:
-    """Compute the accuracy of `run` minus that of `other`, in percentage points.
+    """Compute the accuracy, or balanced accuracy, of `run` minus that of `other`, in percentage points.
 
     Returns:
         None if one of the runs has no accuracy on this split.
     """
-    accuracy, reference = run.accuracy(split), other.accuracy(split)
+    accuracy, reference = run.score(split), other.score(split)
     return None if accuracy is None or reference is None else 100 * (accuracy - reference)
 
 
 def _references(
     rows: list[Row], columns: list[str], flats: dict[str, FlatSettings], labels_only: list[Run], probes: list[Run]
 ) -> list[ReferenceGroup]:
-    """Group the reference runs by kind and settings: controls, best labels-only runs, baselines, then probes."""
+    """Group the reference runs by kind and settings: controls, best labels-only runs, baselines, then probes.
+
+    Probes are classifiers fitted to the features of an encoder.
+    """
     groups: dict[tuple[str, str], dict[str, Run]] = defaultdict(dict)
     for row in rows:
         for kind in (CONTROL, BASELINE):
@@ -514,17 +541,25 @@ def _roles(references: list[ReferenceGroup]) -> dict[str, str]:
 
 
 def over_seeds(runs: Iterable[Run], split: str) -> Spread | None:
-    """Compute mean and spread of the accuracy over seeds.
+    """Compute mean and spread of the accuracy, or balanced accuracy, over seeds.
 
     Several runs with the same seed are averaged first.
     """
+    return _over_seeds(runs, lambda run: run.score(split))
+
+
+def mean_validation_score(runs: Iterable[Run]) -> float:
+    """Average the validation scores of runs over seeds; -inf if no run has one. Higher is better.
+
+    Several runs with the same seed are averaged first.
+    """
+    value = _over_seeds(runs, lambda run: run.validation_score)
+    return value.mean if value else -math.inf
+
+
+def _over_seeds(runs: Iterable[Run], value: Callable[[Run], float | None]) -> Spread | None:
     by_seed: dict[Replicate, list[float | None]] = defaultdict(list)
     for run in {run.id: run for run in runs}.values():
-        by_seed[run.replicate].append(run.accuracy(split))
+        by_seed[run.replicate].append(value(run))
     means = [summarize(values) for values in by_seed.values()]
     return summarize(spread.mean for spread in means if spread)
-
-
-def _validation(row: Row) -> float:
-    value = row.accuracy("validation")
-    return value.mean if value else -math.inf

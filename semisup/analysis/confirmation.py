@@ -73,7 +73,7 @@ def read_plan(folder: Path) -> Plan | None:
 
 
 def declare(comparison: Comparison, folder: Path, seeds: int) -> Plan:
-    """Choose the setting with the best validation accuracy, and store the plan of its confirmation.
+    """Choose the setting with the best validation score, and store the plan of its confirmation.
 
     If a plan is already stored, it is returned unchanged.
 
@@ -101,13 +101,13 @@ def declare(comparison: Comparison, folder: Path, seeds: int) -> Plan:
         return plan
     if (place / FILE).exists():
         raise RecordError(
-            f"{escape(place / FILE)}: the plan of the confirmation is damaged; delete {escape(place)} and confirm again"
+            f"{escape(place / FILE)}: is damaged; delete {escape(place)}, then type the semisup confirm command again"
         )
     best = comparison.best
     if best is None or not best.runs[0].uses_unlabeled:
         raise DataError(
-            f"{escape(folder)}: no finished run that uses unlabeled images, so there is nothing to confirm; "
-            "type its semisup train command again to finish the sweep"
+            f"{escape(folder)}: has no finished run that uses unlabeled images, so there is nothing to confirm; "
+            "type the semisup train command of this folder again to finish its runs"
         )
     config = best.runs[0].config
     if config["definitions"] != DEFINITIONS:
@@ -134,6 +134,18 @@ def declare(comparison: Comparison, folder: Path, seeds: int) -> Plan:
     return declared
 
 
+def labels_only_finished(plan: Plan) -> bool:
+    """Return whether the labels-only runs of a plan are finished, for example because they are the controls, too."""
+    if plan.labels_only is None:
+        return True
+    identity = _identity(plan.labels_only)
+    try:
+        runs = read_runs(find_runs([plan.folder]))
+    except DataError:
+        return False
+    return set(plan.seeds) <= {run.seed for run in runs if run.done and _identity(run.config) == identity}
+
+
 def read_confirmation(folder: Path) -> tuple[Plan, Row | None] | None:
     """Read the plan of the confirmation of the sweep in `folder`, and the results of its runs.
 
@@ -154,7 +166,11 @@ def read_confirmation(folder: Path) -> tuple[Plan, Row | None] | None:
     if row is None or plan.labels_only is None:
         return plan, row
     labels_only = _identity(plan.labels_only)
-    named = {run.replicate: run for run in runs if run.done and _identity(run.config) == labels_only}
+    named = {
+        run.replicate: replace(run, select_by=comparison.select_by)
+        for run in runs
+        if run.done and _identity(run.config) == labels_only
+    }
     row = replace(row, labels_only=tuple(pair_runs(run, named.get(run.replicate)) for run in row.runs))
     return plan, with_gains([row], StoredPredictions())[0]
 

@@ -71,16 +71,16 @@ def _reason(config: dict[str, Any], summary: dict[str, Any], folder: Path) -> st
         return f"no confidence reached the threshold; {_lower_threshold(config, folder)}"
     start, best = method.get("gate"), as_number(summary.get("best/val/accuracy")) or 0
     return (
-        f"validation accuracy never reached method.gate={start} when a labeling was due (its best was {best:.3f}); "
-        f"{'more steps' if start == 'auto' else 'a lower gate, or more steps'}, can start it"
+        f"validation accuracy never exceeded method.gate={start} when the unlabeled set was due to be labeled "
+        f"(its best was {best:.3f}); train longer{'' if start == 'auto' else ', or type a lower method.gate'}"
     )
 
 
 def _all_rejected(reject: dict[str, Any], rejected: float) -> str:
-    """Explain that `reject`, alone or together with the threshold, left no pseudo-label.
+    """Explain that no pseudo-label was used because images were rejected, alone or together with the threshold.
 
     Args:
-        reject: the section of the config.
+        reject: section `reject` of the config: how images that seem to belong to no class are rejected.
         rejected: fraction of the unlabeled images that the last labeling rejected, in (0, 1].
     """
     key = "keep" if reject.get("limit") is None else "limit"
@@ -115,7 +115,7 @@ def _lower_threshold(config: dict[str, Any], folder: Path) -> str:
 
 
 def _due_accuracies(run_config: RunConfig, folder: Path, summary: dict[str, Any]) -> dict[int, float]:
-    """Collect the validation accuracies of the epochs after which the unlabeled set was due to be labeled.
+    """Collect the validation accuracies at the ends of epochs after which the method may label the unlabeled set.
 
     Returns:
         Epoch -> validation accuracy.
@@ -150,7 +150,7 @@ def _never_labeled(
     )
     if limit is not None and best > limit >= highest:
         lower = "method.refresh_every" if gate == "auto" else "method.gate or method.refresh_every"
-        return f"{reason}, only between (best {best:.3f}); lower {lower}"
+        return f"{reason}, but did at another time ({best:.3f}); lower {lower}"
     if gate != "auto" and (chance is None or highest > chance):
         below = _below(highest)
         gate = "auto" if below <= (chance or 0) else format(below, "g")

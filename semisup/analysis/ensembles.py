@@ -9,11 +9,11 @@ from semisup.analysis.stored_predictions import StoredPredictions
 
 
 def ensemble_accuracy(runs: Sequence[Run], stored: StoredPredictions) -> float | None:
-    """Compute the test accuracy of the mean of the class probabilities of several runs.
+    """Compute the test accuracy, or balanced accuracy, of the mean of the class probabilities of several runs.
 
     Returns:
-        Accuracy in [0, 1]. None if there are fewer than two runs, if two runs have the same seed, if the runs have
-        different test images or classes, or if a run stored no probabilities.
+        The measure of gains of these runs, in [0, 1]. None if there are fewer than two runs, if two runs have the same
+        seed, if the runs have different test images or classes, or if a run stored no probabilities.
     """
     if len(runs) < 2 or len({run.seed for run in runs}) < len(runs):
         return None
@@ -34,4 +34,5 @@ def ensemble_accuracy(runs: Sequence[Run], stored: StoredPredictions) -> float |
             return None
         total += probabilities
     assert order is not None
-    return float((numpy.array(order)[total.argmax(axis=1)] == first.targets).mean())
+    correct = numpy.array(order)[total.argmax(axis=1)] == first.targets
+    return float((first.weights(runs[0].measure) * correct).mean())

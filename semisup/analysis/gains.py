@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy
 
 from semisup.analysis.folds import overlap
-from semisup.analysis.intervals import Interval, chosen_interval, paired_interval
+from semisup.analysis.intervals import Interval, chosen_interval, paired_interval, seeds_needed
 from semisup.analysis.runs import Run
 from semisup.analysis.stored_predictions import StoredPredictions
 
@@ -49,8 +49,8 @@ class Gain(NamedTuple):
     """Estimated gain of a row (the runs of one setting) over the reference runs of the same seeds.
 
     mean: in percentage points
-    interval: 95 % interval for a setting that was chosen before its runs started; None with fewer than two pairs
-    sweep_interval: 95 % interval that is corrected for the choice of the best row; None with fewer than two pairs
+    interval: 95 % interval, valid if the setting was chosen before its runs; None with fewer than two pairs
+    sweep_interval: 95 % interval, valid also if this row was chosen as the best one; None with fewer than two pairs
     pairs: number of pairs of a finished run and its finished reference run
     for_these_labels: whether all seeds had the same labeled images; the intervals are then valid for these labels only
     overlap: n_test / n_train of the cross-validation folds; 0 without folds
@@ -103,7 +103,8 @@ def estimate_gains(
 def shared_image_means(pairs: Sequence[Pair], split: str, stored: StoredPredictions) -> list[float] | None:
     """For each image of the split, average the difference in correctness between run and reference run over the seeds.
 
-    The difference is 1 if only the run is correct, -1 if only its reference run is correct, else 0.
+    The difference is 1 if only the run is correct, -1 if only its reference run is correct, else 0. If the gain is
+    measured in balanced accuracy, it is multiplied by the weight of the image, so that the mean is the gain.
 
     Returns:
         One number for each image, in percentage points; None if the seeds have different images, or if a run has no
@@ -114,8 +115,29 @@ def shared_image_means(pairs: Sequence[Pair], split: str, stored: StoredPredicti
     if len(present) < len(read) or len({each.images for each in present}) != 1:
         return None
     correct = numpy.array([each.correct for each in present], dtype=numpy.float64)
-    means: list[float] = (100 * (correct[::2] - correct[1::2]).mean(axis=0)).tolist()
+    weights = present[0].weights(pairs[0].run.measure)
+    means: list[float] = (100 * weights * (correct[::2] - correct[1::2]).mean(axis=0)).tolist()
     return means
+
+
+def seeds_to_detect(gain: Gain, *, confirmed: bool) -> int | None:
+    """Compute how many seeds would detect a gain of this size, if its interval contains 0.
+
+    Args:
+        confirmed: whether the runs are those of a confirmation, whose number of seeds was chosen in advance.
+
+    Returns:
+        None if the question does not arise: the interval does not contain 0, the gain is not positive, it was repeated
+        over folds (more folds add no labels), the runs already have this many seeds, or they are a confirmation. None
+        also if more than 1,000 seeds would be needed.
+    """
+    interval = gain.sweep_interval
+    if interval is None or confirmed or evidence(interval, confirmed=False) is not Evidence.NONE:
+        return None
+    if gain.mean <= 0 or gain.overlap:
+        return None
+    needed = seeds_needed(gain.mean, interval.deviation)
+    return needed if needed and needed > gain.pairs else None
 
 
 def evidence(interval: Interval | None, *, confirmed: bool) -> Evidence:

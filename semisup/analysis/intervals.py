@@ -20,10 +20,10 @@ all cells at once (single-step, as Dunnett 1955): mean -+ q * s / sqrt(S). Here 
 cell or the pooled standard deviation of all cells (seeds as blocks), whichever is larger. q is the 95 % quantile of
 the largest |t| over the cells, simulated with the correlation between cells that share their controls.
 
-Folds (`overlap`). Each of the J differences is measured on labels that the runs of the other folds train on. So the
-differences are not independent, and s2_seed / J is too small a variance for their mean. Nadeau and Bengio (2003,
-"Inference for the Generalization Error", Machine Learning 52:239-281, section 5) take n_test / (n_test + n_train) as
-the correlation of two differences. With folds, the interval therefore uses
+Folds (`overlap`). There are J differences, one for each fold and seed. Each is measured on labels that the runs of the
+other folds train on. So they are not independent, and s2_seed / J is too small a variance for their mean. Nadeau and
+Bengio (2003, "Inference for the Generalization Error", Machine Learning 52:239-281, section 5) take
+n_test / (n_test + n_train) as the correlation of two differences. With folds, the interval therefore uses
 
     a = s2_seed * (1 / J + n_test / n_train)
 
@@ -61,7 +61,7 @@ class Interval(NamedTuple):
     """A mean with its confidence interval.
 
     mean, low, high: the mean and the limits of the interval, in percentage points
-    standard_error, degrees_of_freedom: of the mean
+    standard_error, degrees_of_freedom: standard error of the mean, and degrees of freedom of its t distribution
     deviation: sample standard deviation over seeds
     seeds: number of differences: one for each seed and fold
     cells: number of settings from which the best was chosen; the interval is corrected for this choice (1 = no choice)

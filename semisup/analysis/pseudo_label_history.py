@@ -47,9 +47,10 @@ class Round:
 class ImageLabels:
     """The last pseudo-label of an image, and its earlier classes.
 
-    classes: its class, or, if the class changed, all its classes in order
-    selected: whether the last round selected its pseudo-label
-    score: its score by the option `reject`; None with `reject=none`
+    classes: predicted classes, oldest first; a class that stays the same is not repeated
+    selected: whether the last pseudo-label is selected (used with a weight above 0)
+    score: score of the image; images with a low score are rejected, as if they belonged to none of the classes; None
+        with `reject=none`
     """
 
     path: str
@@ -63,12 +64,11 @@ class ImageLabels:
 class LabelHistory:
     """Counts of a run's pseudo-labels for each round, and samples of its unlabeled images.
 
-    most_confident, least_confident: samples of the images selected in the last round, or of all images with a
-        pseudo-label if no image is selected; no image is in both
+    most_confident, least_confident: the images with the highest and the lowest confidence among those selected in the
+        last round (or, if none is selected, among all images with a pseudo-label); no image is in both lists
     flipped: the images whose class changed most often, sorted by the number of changes, then by the confidence, both
         descending
-    lowest_scores: the images with the lowest scores by the option `reject`, in ascending order; empty with
-        `reject=none`
+    lowest_scores: the images with the lowest scores (`ImageLabels.score`), in ascending order; empty with `reject=none`
     changed: number of images whose class changed at least once
     any_selected: whether an image was selected in the last round
     """
@@ -95,9 +95,10 @@ def read_label_history(folder: Path, count: int) -> LabelHistory:
 
 
 class _Reader:
-    """Reader of pseudo_labels.csv, with the state of every unlabeled image at the current row.
+    """Reader of pseudo_labels.csv, which has one row for each image and round.
 
-    Arrays are indexed by the number of the image.
+    The attributes hold the pseudo-labels as of the row that was read last. Their indices are numbers of images, in the
+    order in which the images first occur.
     """
 
     def __init__(self) -> None:

@@ -77,9 +77,9 @@ def first_selection(folder: Path) -> tuple[float, bool] | None:
     """Find the first labeling that selected a pseudo-label.
 
     Returns:
-        The step of the labeling, and whether the run trained on these labels only after this step. The second value is
-        True for offline methods, and False for online methods, which log a labeling after they have trained on it. None
-        if no labeling selected a pseudo-label.
+        (step, later): step of the labeling, and whether the run trained on these pseudo-labels later (True, for methods
+        that label the whole unlabeled set) or before (False, for methods that label a batch at every step). None if no
+        labeling selected a pseudo-label.
     """
     used_before = False
     for row in read_metric_rows(folder):

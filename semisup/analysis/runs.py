@@ -17,6 +17,7 @@ from semisup.config.run_id import fold_of, result_config, run_id
 from semisup.errors import DataError, RecordError, closest_match
 from semisup.record.lock_holder import HolderState, holder_state
 from semisup.record.reader import MAX_JSON_BYTES, check_steps, open_regular_file, parse_json, read_bytes, read_config
+from semisup.record.rung import selection_metric
 from semisup.record.status import RECORDED_STATUSES, RunStatus
 from semisup.text import escape, shell_quote
 
@@ -27,6 +28,8 @@ PARSE_ERRORS = (ValueError, LookupError, TypeError, AttributeError, ArithmeticEr
 
 NO_ACCURACY = "no accuracy is claimed"
 """Value of `refit` in the summary of a run with `train.refit`, which trains on the validation images, too."""
+
+ACCURACY, BALANCED_ACCURACY = "accuracy", "balanced_accuracy"
 
 LARGEST_NUMBER = 1e100
 """Largest absolute value of a metric that is accepted; larger ones are treated as missing."""
@@ -42,9 +45,10 @@ class Run:
     identity: the settings that can change a result; {} if config.yaml cannot be read
     summary: content of summary.json; {} unless the run is done
     labeling: the last row of metrics.jsonl that describes a labeling; {} if there is none
-    control_id, baseline_id, labels_only_ids: ids of the reference runs, if the run is finished and is compared with
-        them
+    control_id, baseline_id, labels_only_ids: ids of the reference runs, with which this run is compared; None or () for
+        an unfinished run and for a run on labels only
     fingerprint: checksum of the data set that the run read; None if run.json has none
+    select_by: validation metric by which a comparison ranks its runs (`analysis/selection.py`)
     """
 
     folder: Path
@@ -62,6 +66,7 @@ class Run:
     baseline_id: str | None = None
     labels_only_ids: tuple[str, ...] = ()
     fingerprint: str | None = None
+    select_by: str = ACCURACY
 
     @property
     def done(self) -> bool:
@@ -98,6 +103,26 @@ class Run:
         """Return the run's accuracy in [0, 1] on its `test` or `validation` images; None if it has none."""
         return self.number({"test": "test/accuracy", "validation": "best/val/accuracy"}[split])
 
+    @property
+    def measure(self) -> str:
+        """The measure of gains: BALANCED_ACCURACY if runs are ranked by it, else ACCURACY."""
+        return BALANCED_ACCURACY if self.select_by == BALANCED_ACCURACY else ACCURACY
+
+    def score(self, split: str) -> float | None:
+        """Return the value in [0, 1] of the measure of gains on the `test` or `validation` images; None if unknown."""
+        return self.number({"test": f"test/{self.measure}", "validation": f"best/val/{self.measure}"}[split])
+
+    @property
+    def selection_value(self) -> float | None:
+        """The value of the validation metric by which runs are ranked; None if it is unknown."""
+        return self.number(f"best/val/{self.select_by}")
+
+    @property
+    def validation_score(self) -> float | None:
+        """The value of the validation metric by which runs are ranked, negative for the loss: higher is better."""
+        value = self.selection_value
+        return None if value is None else selection_metric(self.select_by)[1] * value
+
     def images(self, split: str) -> int | None:
         """Count the evaluated `test` or `validation` images by the confusion matrix; None if there is no matrix."""
         confusion = self.summary.get("confusion")
@@ -131,7 +156,10 @@ def find_runs(folders: list[Path]) -> list[Path]:
         except OSError as error:
             raise DataError(f"{escape(folder)}: cannot be read: {error.strerror}") from None
         if not runs:
-            raise DataError(f"{escape(folder)}: no runs here; give outputs/NAME, one run's folder or outputs")
+            raise DataError(
+                f"{escape(folder)}: contains no runs; type outputs (all runs), outputs/NAME (those of one experiment) "
+                "or the folder of one run"
+            )
         for run in runs:
             by_path.setdefault(os.path.realpath(run), run)
     return list(by_path.values())
@@ -246,7 +274,8 @@ def _with_results(run: Run) -> Run:
         return replace(run, control_id=control, baseline_id=baseline, labels_only_ids=tuple(ids.values()))
     except PARSE_ERRORS as error:
         raise RecordError(
-            f"config.yaml: the config of the control cannot be derived from it: {_error_message(error)}"
+            "config.yaml: cannot derive from it the config of the control (the same run without unlabeled images): "
+            f"{_error_message(error)}"
         ) from None
 
 

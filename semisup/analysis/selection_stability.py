@@ -2,7 +2,8 @@
 
 Smaller validation sets are drawn many times, with at most n images of each class, without replacement. All runs with
 the same seed are evaluated on the same images. In every draw, the setting with the best mean accuracy over the seeds is
-selected. The weights of each run were selected on the whole validation set, so the shares are slightly too high.
+selected (or with the best mean balanced accuracy, if settings are ranked by it). The weights of each run were selected
+on the whole validation set, so the shares are slightly too high.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +12,7 @@ from typing import NamedTuple
 import numpy
 from numpy.typing import NDArray
 
-from semisup.analysis.runs import Run
+from semisup.analysis.runs import ACCURACY, BALANCED_ACCURACY, Run
 from semisup.analysis.stored_predictions import SplitPredictions, StoredPredictions
 
 IMAGES_PER_CLASS = (4, 10, 25)
@@ -46,8 +47,11 @@ def selection_stability(
 
     Returns:
         One entry for each number in IMAGES_PER_CLASS that is smaller than the largest class; () for a single setting,
-        or if a run stored no predictions.
+        if a run stored no predictions, or if runs are ranked by another metric.
     """
+    ranked_by = {run.select_by for runs in cells for run in runs}
+    if not ranked_by <= {ACCURACY, BALANCED_ACCURACY}:
+        return ()
     groups: dict[tuple[int | None, int], list[tuple[int, SplitPredictions]]] = {}
     for cell, runs in enumerate(cells):
         for run in runs:
@@ -64,11 +68,21 @@ def selection_stability(
         correct = numpy.array([predictions.correct for _, predictions in group], dtype=numpy.float32)
         seeds = numpy.array([len(cells[cell]) for cell, _ in group])[:, None]
         for size, draws, drawn in _iter_draws(group[0][1].targets, sizes, number):
-            share = (correct @ drawn.T) / drawn[0].sum() / seeds
+            if ranked_by == {BALANCED_ACCURACY}:
+                share = correct @ (_class_weights(group[0][1].targets, sizes[size]) * drawn).T / seeds
+            else:
+                share = (correct @ drawn.T) / drawn[0].sum() / seeds
             accuracy[size, [cell for cell, _ in group], draws] += share
     best = accuracy.round(9).argmax(axis=1)  # rounded: sums of equal accuracies in another order are ties
     shares = (best == selected).mean(axis=1).tolist()
     return tuple(SelectionStability(size, share) for size, share in zip(sizes, shares, strict=True))
+
+
+def _class_weights(targets: NDArray[numpy.int64], size: int) -> NDArray[numpy.float32]:
+    """Compute the weight of each image, (n,), if each class has the same total, and at most `size` images are drawn."""
+    counts = numpy.bincount(targets)
+    weights: NDArray[numpy.float32] = 1 / ((counts > 0).sum() * numpy.minimum(counts, size)[targets])
+    return weights.astype(numpy.float32)
 
 
 def _iter_draws(
@@ -81,10 +95,11 @@ def _iter_draws(
     Args:
         targets: (n,) true classes.
         sizes: numbers of images per class.
-        number: number of the random stream.
+        number: seed of the random draws.
 
     Yields:
-        Index in `sizes`, slice of the draws, and a (draws, n) array with 1 for each drawn image and 0 for the rest.
+        (index, draws, drawn): index in `sizes`; range of the numbers of the draws, as a slice; (number of draws in the
+        range, n) array, 1 = the image is drawn, 0 = it is not.
     """
     generator = numpy.random.Generator(numpy.random.Philox(key=[number, 0]))
     members = [numpy.flatnonzero(targets == each) for each in numpy.unique(targets)]

@@ -6,7 +6,7 @@ import numpy
 from numpy.typing import NDArray
 
 from semisup.analysis.run_history import class_names, iter_predictions
-from semisup.analysis.runs import Run
+from semisup.analysis.runs import ACCURACY, Run
 from semisup.errors import RecordError
 from semisup.record.probabilities import Probabilities, read_probabilities
 
@@ -15,7 +15,7 @@ from semisup.record.probabilities import Probabilities, read_probabilities
 class SplitPredictions:
     """Predictions of one run for the n images of one split whose class is known, sorted by path.
 
-    images: number of the set of images; runs with the same images have the same number
+    images: number that identifies the set of images; it is equal in runs with the same images
     targets: (n,) numbers of the true classes; a class name has the same number in all runs
     correct: (n,) whether the predicted class is the true class
     lines: (n,) line of each image in predictions.csv, from 0
@@ -25,6 +25,18 @@ class SplitPredictions:
     targets: NDArray[numpy.int64]
     correct: NDArray[numpy.bool_]
     lines: NDArray[numpy.int64]
+
+    def weights(self, measure: str) -> NDArray[numpy.float64]:
+        """Compute the weight of each image, (n,) with mean 1, so that a measure is the mean of weight * correct.
+
+        Args:
+            measure: ACCURACY (all weights are 1) or BALANCED_ACCURACY (all classes have the same total).
+        """
+        if measure == ACCURACY:
+            return numpy.ones(len(self.targets))
+        counts = numpy.bincount(self.targets)
+        weights: NDArray[numpy.float64] = len(self.targets) / ((counts > 0).sum() * counts[self.targets])
+        return weights
 
 
 class StoredPredictions:

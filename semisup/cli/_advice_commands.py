@@ -85,6 +85,7 @@ def halving_commands(advice: "Advice", case: "Case") -> list[str]:
 
 def _for_labels_alone(finding: "LabelsAlone", case: "Case") -> list[str]:
     from semisup.analysis.advice.labels_alone import Verdict
+    from semisup.analysis.comparison import mean_validation_score
     from semisup.analysis.confirmation import FEWEST_SEEDS, MOST_SEEDS
 
     confirm = f"semisup confirm {shell_quote(case.folder)}"
@@ -96,7 +97,7 @@ def _for_labels_alone(finding: "LabelsAlone", case: "Case") -> list[str]:
     needed = finding.seeds_needed
     if finding.verdict is Verdict.UNDECIDED and needed is not None and needed <= MOST_SEEDS and can_confirm:
         return ["Repeat it with more seeds:", f"  {confirm} --seeds {max(needed, FEWEST_SEEDS)}"]
-    best = max(finding.references, key=lambda run: run.accuracy("validation") or 0.0)
+    best = max(finding.references, key=lambda run: mean_validation_score([run]))
     return ["Use labels alone:", f"  {_predict([best])}"]
 
 

@@ -1,7 +1,7 @@
 """Write the hints and the commands that `semisup compare` prints below its tables."""
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +95,8 @@ def next_commands(comparison: "Comparison") -> list[str]:
 
     If the best setting was trained on several folds, its runs are recommended together.
     """
+    from semisup.report.wording import format_selection
+
     # the fold with the best accuracy may only have the easiest validation images
     row = comparison.best
     if row is None:
@@ -105,10 +107,11 @@ def next_commands(comparison: "Comparison") -> list[str]:
     lines += [f"use {'all folds' if folds else 'it'} on your images:  semisup predict {runs} {images}"]
     if folds:
         lines += [f"train it on all labels: {refit_command(row.runs[0])}"]
-    accuracy, better, others = _better_reference(comparison, row.runs if folds else [row.best_run])
-    if better > accuracy:
+    used = row.runs if folds else (row.best_run,)
+    if others := _better_reference(comparison, used):
+        better, value = (format_selection(each) for each in (others, used))
         lines += [
-            f"but supervised training does better by validation ({better:.1%} against {accuracy:.1%}):",
+            f"but supervised training does better by validation ({better} against {value}):",
             f"                        semisup predict {_shell_list(others)} {images}",
         ]
     return lines
@@ -118,30 +121,26 @@ def _shown(row: "Row") -> "Run":
     return row.best_run if row.runs[0].fold is None else row.runs[0]
 
 
-def _better_reference(comparison: "Comparison", runs: "Iterable[Run]") -> "tuple[float, float, list[Run]]":
-    """Find the kind of reference runs (such as control or baseline) with the best mean validation accuracy.
+def _better_reference(comparison: "Comparison", runs: "Sequence[Run]") -> "list[Run]":
+    """Find the kind of reference runs (such as control or baseline) with the best mean validation score.
 
     Args:
         runs: the runs whose reference runs are searched; a kind counts if each of them has a finished reference run of
             it.
 
     Returns:
-        The mean accuracy of `runs`, the mean accuracy of the reference runs of the best kind (0 if there is none), and
-        these reference runs.
+        The reference runs of the best kind, if their score is better than that of `runs`; else [].
     """
-    runs = list(runs)
+    from semisup.analysis.comparison import mean_validation_score
+
     accuracies: dict[str, list[Run]] = {}
     for run in runs:
         for kind, gain in comparison.references_of.get(str(run.folder), {}).items():
             if (other := gain.finished) is not None:
                 accuracies.setdefault(kind, []).append(other)
     complete = [others for others in accuracies.values() if len(others) == len(runs)]
-    best = max(complete, key=_mean_validation, default=[])
-    return _mean_validation(runs), _mean_validation(best), best
-
-
-def _mean_validation(runs: "list[Run]") -> float:
-    return sum(run.accuracy("validation") or 0.0 for run in runs) / max(len(runs), 1)
+    best = max(complete, key=mean_validation_score, default=[])
+    return best if best and mean_validation_score(best) > mean_validation_score(runs) else []
 
 
 def refit_command(run: "Run") -> str:

@@ -28,7 +28,7 @@ seed, or in seed and fold, are one row, with mean and sample standard deviation 
 Each run is compared with its control (supervised only, with the same augmentation, model and number of optimizer
 steps) and with a baseline (supervised only, without augmentation, for the labeled steps alone). The gain over the
 control is the effect of the unlabeled images; the gain over the baseline adds that of augmentation and longer
-training. Rows are sorted by validation accuracy; nothing is selected on the test set.
+training. Rows are sorted by the validation metric of train.select_by; nothing is selected on the test set.
 """
 EPILOG = """\
 writes into the first FOLDER (into its parent, if it is one run):
@@ -67,13 +67,19 @@ def compare_command(arguments: argparse.Namespace) -> int:
     return compare(arguments.folders, terminal(), arguments.track)
 
 
-def compare(folders: list[Path], console: "Console", track: list[str] | None = None) -> int:
+def compare(
+    folders: list[Path],
+    console: "Console",
+    track: list[str] | None = None,
+    confirms: "tuple[Path, Comparison] | None" = None,
+) -> int:
     """Read runs, print their comparison and write its files.
 
     Args:
         folders: folders of runs; the files are written into the first one.
         console: terminal on which the comparison is printed.
         track: settings of the tracker, as `tracking.KEY=VALUE`; None = upload nothing.
+        confirms: if the runs are those of a confirmation, the folder and the comparison of the sweep that they confirm.
 
     Returns:
         The exit status 0.
@@ -88,10 +94,13 @@ def compare(folders: list[Path], console: "Console", track: list[str] | None = N
     from semisup.cli._next_commands import hints, next_commands
     from semisup.report.files import comparison_files
     from semisup.report.terminal_tables import comparison_tables
-    from semisup.report.wording import summary_sentence
+    from semisup.report.wording import confirmation_sentence, summary_sentence
 
     runs = read_runs(find_runs(folders))
-    summaries = [(comparison, summary_sentence(comparison, folders[0])) for comparison in compare_by_dataset(runs)]
+    result = "" if confirms is None else confirmation_sentence(confirms[1], confirms[0])
+    summaries = [
+        (comparison, result or summary_sentence(comparison, folders[0])) for comparison in compare_by_dataset(runs)
+    ]
     upload = _prepare_upload(summaries, folders, track) if track is not None else lambda _: []
     for comparison, sentence in summaries:
         console.print()
@@ -114,7 +123,8 @@ def compare(folders: list[Path], console: "Console", track: list[str] | None = N
     lines += [*(f"wrote {shell_quote(destination / name)}" for name in contents), *tracked]
     lines += [line for comparison in comparisons for line in next_commands(comparison)]
     if len(folders) == 1 and any(comparison.best for comparison in comparisons):
-        lines.append(f"what the numbers support: semisup advise {shell_quote(folders[0])}")
+        advised = folders[0] if confirms is None else confirms[0]
+        lines.append(f"what the numbers support: semisup advise {shell_quote(advised)}")
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     return 0

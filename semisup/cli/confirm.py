@@ -1,13 +1,15 @@
 """`semisup confirm FOLDER`: repeat the best setting of a sweep, and its reference runs, with new seeds."""
 
 import argparse
+import os
 from pathlib import Path
 
 EPILOG = """\
-Repeat the setting with the best validation accuracy, and its reference runs (without unlabeled images), with new
-seeds. The setting and the seeds are written to FOLDER_confirm/confirmation.json before the first run. To continue
-after an interruption, type the same command again. `semisup compare FOLDER` then prints the result in its first
-lines. Words after FOLDER are passed to the sweep:
+Repeat the best setting on validation (by train.select_by), and its reference runs (without unlabeled images), with
+new seeds. The setting and the seeds are written to FOLDER_confirm/confirmation.json before the first run. To continue
+after an interruption, type the same command again. The command prints the comparison of the new runs, and writes its
+files to FOLDER_confirm; the first lines of `semisup compare FOLDER` then state the result, too. Words after FOLDER are
+passed to the sweep:
 
   semisup confirm outputs/runs
   semisup confirm outputs/runs --seeds 20 hydra/launcher=cores
@@ -30,7 +32,7 @@ def confirm_command(arguments: argparse.Namespace) -> int:
         DataError: the folder contains no finished sweep, or its runs use several data sets.
         SettingError: an earlier confirmation has another number of seeds, or a word of the command line is not allowed.
     """
-    from semisup.analysis.confirmation import declare
+    from semisup.analysis.confirmation import declare, labels_only_finished
     from semisup.analysis.datasets import compare_by_dataset
     from semisup.analysis.runs import find_runs, read_runs
     from semisup.cli.compare import compare
@@ -48,16 +50,24 @@ def confirm_command(arguments: argparse.Namespace) -> int:
                 word.partition("=")[2],
                 "cannot be set: confirm uses the settings of the sweep; only hydra/launcher and tracking can be set",
             )
+    folder = arguments.folder
     comparisons = compare_by_dataset(read_runs(find_runs([arguments.folder])))
     if len(comparisons) != 1:
         raise DataError(f"{escape(arguments.folder)}: contains runs of several data sets; give the folder of one sweep")
-    plan = declare(comparisons[0], arguments.folder, arguments.seeds)
-    seeds = ",".join(map(str, plan.seeds))
-    places = [f"name={plan.folder.name}", f"output_root={format_value(str(plan.folder.parent))}", f"seed={seeds}"]
+    plan = declare(comparisons[0], folder, arguments.seeds)
+    seeds, place = ",".join(map(str, plan.seeds)), _relative(plan.folder)
+    places = [f"name={place.name}", f"output_root={format_value(str(place.parent))}", f"seed={seeds}"]
     places.append("sweep.minutes=null")  # all declared seeds are trained, whatever the limit of the sweep was
-    configs = [plan.config, *([plan.labels_only] if plan.labels_only is not None else [])]
-    for config in configs:
+    for config in (plan.config, plan.labels_only):
+        if config is None or (config is plan.labels_only and labels_only_finished(plan)):
+            continue
         overrides = config_overrides(config, follow_seed=plan.redraw_labels)
-        if status := train_command(["-m", *overrides, *places, *arguments.settings]):
+        if status := train_command(["-m", *overrides, *places, *arguments.settings], ends_with_summary=False):
             return status
-    return compare([arguments.folder], terminal())
+    return compare([place], terminal(), confirms=(folder, comparisons[0]))
+
+
+def _relative(folder: Path) -> Path:
+    """Return the path relative to the current folder if it is inside, else the absolute path."""
+    path = Path(os.path.relpath(folder))
+    return folder if path.parts[:1] == ("..",) else path

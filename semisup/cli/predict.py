@@ -80,7 +80,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--reject",
         action="store_true",
-        help="also whether an image seems to belong to no class, for a run with reject=energy or reject=max_logit: "
+        help="also whether an image seems to belong to no class, for a run that rejects images (reject=energy, ...): "
         "columns score and rejected (1 = its score is below the limit of the run)",
     )
     parser.add_argument("--device", default="auto", help="cpu, mps, cuda, cuda:N, or auto = cuda if there is one")
@@ -122,12 +122,20 @@ def predict_command(arguments: argparse.Namespace) -> int:
     reasons = {name: f"ignored: {_describe(reason)}" for name, reason in ignored.items()}
     with Bars() as bars:
         parts = {"embeddings": embeddings, "scores": arguments.reject}
-        batches = classifier.batches(items, **parts, watch=bars.watch)
+
+        def announce(seconds: float) -> None:
+            print(f"semisup predict: {len(items):,} images, about {_duration(seconds)} more", file=sys.stderr)
+
+        batches = classifier.batches(items, **parts, watch=bars.watch, announce=announce)
         unread = [classifier.unread_batch(reasons, **parts)] if reasons else []
         _write(columns, chain(batches, unread), output)
     if output is not None:
         print(f"{len(items)} images: {arguments.output}")
     return 0
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
 
 
 def _list_images(paths: list[Path], ignored: dict[str, str], file_column: str | None) -> "list[ImageItem]":
@@ -188,7 +196,7 @@ def _split_paths(paths: list[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def _best_run(folder: Path) -> Path | None:
-    """Return the directory of the best run in a folder of runs, by validation accuracy; None if there is none."""
+    """Return the directory of the best run in a folder of runs, by train.select_by; None if there is none."""
     from semisup.analysis.datasets import compare_by_dataset
     from semisup.analysis.runs import find_runs, read_runs
     from semisup.errors import DataError

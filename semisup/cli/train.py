@@ -39,8 +39,13 @@ FLAGS_FOR_HYDRA = (
 CONFIG_DIR_FLAGS = ("--config-dir", "-cd")
 
 
-def train_command(words: list[str]) -> int:
-    """Run `semisup train WORDS...` and return the exit status."""
+def train_command(words: list[str], *, ends_with_summary: bool = True) -> int:
+    """Run `semisup train WORDS...` and return the exit status.
+
+    Args:
+        words: overrides and flags, as typed.
+        ends_with_summary: whether a sweep without a failure prints its summary at the end.
+    """
     try:
         words = _with_config_dir(words)
     except DataError as error:
@@ -70,7 +75,9 @@ def train_command(words: list[str]) -> int:
         warn_missing_features()
         for group, name, path in custom_choices(command.config):
             safe_print(f"{group}={name}: {shell_quote(path)}")
-    return sweep(overrides, command) if command.several else _run_single(command.config)
+    if command.several:
+        return sweep(overrides, command, ends_with_summary=ends_with_summary)
+    return _run_single(command.config)
 
 
 def _wrong_flag(flag: str, words: list[str]) -> str:

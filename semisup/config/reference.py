@@ -27,7 +27,13 @@ RUN = "run"
 """Name with which `--help` describes the keys at the top level of train.yaml."""
 
 OTHER_GROUPS = ("experiment", "hydra/launcher", "hydra/sweeper")
-"""Groups whose YAML files only set keys of other groups. `--help` prints these files unchanged."""
+"""Groups that are no groups of semisup: experiments set keys of other groups, and `hydra/...` keys of Hydra.
+
+`--help` prints the YAML file of an experiment unchanged.
+"""
+
+HYDRA_KEYS = ("params", "defaults")
+"""Keys of a launcher or sweeper that users do not set; those that begin with an underscore are not set either."""
 
 
 class Setting(NamedTuple):
@@ -133,7 +139,7 @@ def format_option(option: Option, width: int = 100) -> str:
     lines = [option.title, *(f"  {line}" for line in option.summary), ""]
     for each in option.settings:
         kind = f"{each.type}{', ' if each.range else ''}{each.range}"
-        lines.append(f"{each.key}={each.default}    ({kind})")
+        lines.append(f"{each.key}={each.default}" + (f"    ({kind})" if kind else ""))
         lines += textwrap.wrap(each.meaning, width, initial_indent="    ", subsequent_indent="    ")
     return "\n".join(lines if option.settings else [*lines[:-1], "  It has no keys."])
 
@@ -226,5 +232,20 @@ def _other_option(group: str, name: str) -> str:
     names = option_files(group)
     if name not in names:
         raise SettingError(group, name, f"must be one of {', '.join(names)}", closest_match(name, names))
-    text = _option_file(group, name).read_text(encoding="utf-8")
-    return f"{group}={name}\n" + re.sub(r"^# @package.*\n", "", text).rstrip()
+    yaml = _option_file(group, name)
+    if group.startswith("hydra/"):
+        return format_option(Option(f"{group}={name}", _head(yaml), tuple(_hydra_settings(group, yaml))))
+    return f"{group}={name}\n" + re.sub(r"^# @package.*\n", "", yaml.read_text(encoding="utf-8")).rstrip()
+
+
+def _hydra_settings(group: str, yaml: Path) -> Iterator[Setting]:
+    """Read the keys of a launcher or sweeper, such as `hydra.launcher.ray.init.address`, from its YAML file."""
+    parents: list[tuple[int, str]] = []
+    for text in yaml.read_text(encoding="utf-8").splitlines():
+        if (match := LINE.fullmatch(text)) is None:
+            continue
+        indent = len(match["indent"])
+        parents = [each for each in parents if each[0] < indent] + [(indent, match["key"])]
+        path = [name for _, name in parents]
+        if match["value"] and path[0] not in HYDRA_KEYS and not path[0].startswith("_"):
+            yield Setting(".".join([group.replace("/", "."), *path]), "", match["value"], "", match["comment"] or "")

@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 
-from semisup.config.compose import option_files
+from semisup.config.compose import expand_sweep, option_files
 from semisup.config.paired_values import ROWS, read_rows, require_single_sources, tagged
 from semisup.config.quoting import quote
 from semisup.errors import SettingError, first_line
@@ -24,6 +24,8 @@ KEY = re.compile(r"[+~]{0,2}[\w./@-]+=.*|-.*|~.*", re.ASCII | re.DOTALL)
 
 SPACED = re.compile(r"([+]{0,2}[\w./@-]+)(?: += *| *= +)(\S.*)", re.ASCII | re.DOTALL)
 """Pattern of a setting with spaces around `=` that was quoted for the shell."""
+
+KEEP, LIMIT = "reject.keep", "reject.limit"
 
 FROM = "from="
 """Start of the short form of `from.run=RUN`."""
@@ -54,7 +56,22 @@ def to_overrides(words: list[str], *, sweep: bool = False) -> list[str]:
         else:
             converted.append(_to_override(_long_form(word), sweep))
     require_single_sources(converted)
+    _refuse_keep_with_limit(converted)
     return converted
+
+
+def _refuse_keep_with_limit(overrides: Sequence[str]) -> None:
+    """Raise SettingError if `reject.keep` is given beside `reject.limit`, which replaces it.
+
+    After the composition, a given `reject.keep` with the default value could not be told from the default.
+    """
+    values: dict[str, list[str]] = {}
+    for word in overrides:
+        if (key := word.partition("=")[0].lstrip("+")) in (KEEP, LIMIT):
+            values[key] = [each.partition("=")[2] for each in expand_sweep(word)[1]] or [word.partition("=")[2]]
+    if len(values) == 2 and not any("null" in each for each in values.values()):
+        allowed = f"has no effect with {LIMIT}={','.join(values[LIMIT])}; give only one of them"
+        raise SettingError(KEEP, ",".join(values[KEEP]), allowed)
 
 
 def _refuse_spaces(words: Sequence[str]) -> None:

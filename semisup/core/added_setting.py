@@ -2,8 +2,8 @@
 
     head_lr: float | None = field(metadata=added(None))
 
-This field is a setting that was added later. With the value None it has no effect: the results are bit-identical to
-those of a version without the setting. The run id includes the setting only if it has another value.
+Here, the setting `head_lr` was added in a later version. With the value None it has no effect: the results are
+bit-identical to those of earlier versions, and the run id does not include it.
 """
 
 import dataclasses
@@ -33,11 +33,11 @@ def absent_values(settings: type) -> dict[str, object]:
 
 
 def without_absent(settings: type, node: Mapping[str, Any]) -> dict[str, Any]:
-    """Remove the settings that did not exist in earlier versions and have no effect from a section of a config.
+    """Copy a config section, but leave out the settings marked by `added` whose value has no effect.
 
     Args:
         settings: the dataclass of the section.
-        node: the section, setting -> value.
+        node: the section: name of each setting -> value.
     """
     absent = absent_values(settings)
     return {key: value for key, value in node.items() if key not in absent or value != absent[key]}

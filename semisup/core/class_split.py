@@ -1,7 +1,7 @@
-"""Split the images of each class into test, validation, labeled and unlabeled sets, by seed.
+"""Split the images of each class at random into test, validation, labeled and unlabeled sets.
 
-The images of each class are shuffled by a random stream of this class and assigned to the sets in the shuffled order.
-So a run with 4 labels per class uses a subset of the labels of a run with 10.
+The images of each class are shuffled, and then assigned to the sets in this order. The order depends only on the seed
+and the class, so the labeled images of a run with 4 labels per class are a subset of those of a run with 10.
 
 The labeled and the unlabeled set can have a long tail (DARP, arXiv:2007.08844; CReST, arXiv:2102.09559): class c of K
 classes gets n_c = n_0 * imbalance^(-c / (K - 1)) images, rounded down. With a negative imbalance, which only the
@@ -29,19 +29,19 @@ ROUNDING = 1e-9
 class SplitFractions:
     """Settings that determine the sizes of the labeled, unlabeled, validation and test sets.
 
-    test_share, validation_share: fractions of each class, in [0, 0.9], also their sum; 0 = no such set
-    labels_per_class: labeled images of the most frequent class, at least 1; null = all images that are not in the test
-        or validation set, or the largest possible long tail of them
+    test_share, validation_share: fraction of the images of each class; the sum is at most 0.9; 0 = no such set
+    labels_per_class: number of labeled images of the most frequent class, at least 1; null = as many as possible after
+        the test and the validation set are removed
     imbalance: labeled images of the most frequent class divided by those of the least frequent class, at least 1; 1 =
         no long tail
     imbalance_unlabeled: the same for the unlabeled set; a value of at most -1 reverses the order of the classes
-    validation_per_class: number of validation images of each class, at least 1; the other images of `validation_share`
-        are not used in any set. null = all images of `validation_share`
+    validation_per_class: number of images of each class to keep from those selected by `validation_share`; the others
+        are not used at all. null = keep all
     folds, fold: divide the labeled images into `folds` parts, and use part number `fold` for validation; null = no
         folds
 
     Raises:
-        SettingError: a setting is out of range; the message names its key, without the group.
+        SettingError: a setting is out of range.
     """
 
     test_share: float
@@ -153,7 +153,7 @@ def labeled_counts(
         imbalance: ratio of the most frequent to the least frequent class, at least 1.
 
     Raises:
-        SettingError: a class has fewer images than it needs, or would have no labeled image.
+        SettingError: a class has too few available images, or would have no labeled image.
     """
     if labels_per_class is None:
         counts = unlabeled_counts(available, imbalance)
@@ -187,7 +187,7 @@ def check_imbalance(key: str, imbalance: float) -> None:
 
     Args:
         key: key of the setting, for the message.
-        imbalance: the value; negative = the order of the classes is reversed.
+        imbalance: images of the first class divided by images of the last one; negative = in the reversed order.
     """
     if not (math.isfinite(imbalance) and abs(imbalance) >= 1):
         allowed = "must be at least 1 (images of the first class per image of the last one), or at most -1 (reversed)"
@@ -199,8 +199,8 @@ def unlabeled_counts(available: Sequence[int], imbalance: float) -> list[int]:
 
     Args:
         available: number of available images of each class.
-        imbalance: ratio of the first class to the last class; 1 = use all images. -10 = the last class has 10 times as
-            many images as the first one.
+        imbalance: images of the first class divided by images of the last class; 1 = use all images. A negative value
+            reverses the order: with -10, the last class has 10 times as many images as the first one.
     """
     if imbalance < 0:
         return unlabeled_counts(available[::-1], -imbalance)[::-1]

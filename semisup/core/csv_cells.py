@@ -1,8 +1,7 @@
 """Write cells of CSV files so that a spreadsheet shows them as text and never executes them as formulas.
 
 A spreadsheet executes a cell as a formula if its text begins with =, +, -, @, a tab or a carriage return (OWASP, "CSV
-injection"). Therefore the character ' is added before such a text, and before a text that has one or more ' before
-such a character. `restore_cell` removes one ' again. Numbers are not changed.
+injection"). An apostrophe (') before such a text prevents this: `protect_cell` adds it, and `restore_cell` removes it.
 """
 
 import csv
@@ -13,9 +12,9 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
 def protect_cell(value: object) -> object:
-    """Protect a text from being executed as a formula, by adding ' before it; return all other values unchanged.
+    """Add ' before a text that a spreadsheet would execute as a formula; return all other values unchanged.
 
-    A text that already has ' before a formula also gets one more, so that `restore_cell` can restore it.
+    A text such as `'=1+1`, which has the ' already, gets a second one, so that `restore_cell` can restore it.
     """
     return f"'{value}" if isinstance(value, str) and value.lstrip("'").startswith(FORMULA_STARTS) else value
 

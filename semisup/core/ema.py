@@ -8,6 +8,7 @@ from the student, as in FixMatch, or averaged like the parameters (EMAN, arXiv 2
 """
 
 import copy
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -27,12 +28,23 @@ def decay_at(decay: float, update: int, *, warmup: bool) -> float:
     return min(decay, update / (update + 9)) if warmup else decay
 
 
-@torch.no_grad()
-def update_average(average: nn.Module, student: nn.Module, decay: float, *, statistics: bool) -> None:
-    """Update the EMA model `average` in place after an optimizer step of the student.
+class AveragedTensors(NamedTuple):
+    """Tensors of an EMA model and of its student that an update reads and writes; each pair has equal positions.
+
+    averaged: tensors that are averaged: the EMA model's, and the student's
+    copied: tensors that are copied from the student, grouped by type
+    """
+
+    averaged: tuple[list[Tensor], list[Tensor]]
+    copied: list[tuple[list[Tensor], list[Tensor]]]
+
+
+def averaged_tensors(average: nn.Module, student: nn.Module, *, statistics: bool) -> AveragedTensors:
+    """Collect the tensors of an EMA model and of its student, for `update_average`.
+
+    Collecting them takes as long as the update of a small model, so that it should be done once.
 
     Args:
-        decay: factor of the previous average, in [0, 1).
         statistics: average the statistics of BatchNorm too, instead of copying them from the student.
     """
     averaged: list[tuple[Tensor, Tensor]] = list(zip(average.parameters(), student.parameters(), strict=True))
@@ -42,7 +54,21 @@ def update_average(average: nn.Module, student: nn.Module, decay: float, *, stat
     if statistics:
         averaged += means
         means = []
-    torch._foreach_lerp_([own for own, _ in averaged], [other for _, other in averaged], 1 - decay)
-    for copied in (means, counters):  # a GPU copies a list of several types one tensor at a time
-        if copied:
-            torch._foreach_copy_([own for own, _ in copied], [other for _, other in copied])
+    copied = [_transposed(pairs) for pairs in (means, counters) if pairs]  # a GPU copies a mixed list one by one
+    return AveragedTensors(_transposed(averaged), copied)
+
+
+def _transposed(pairs: list[tuple[Tensor, Tensor]]) -> tuple[list[Tensor], list[Tensor]]:
+    return [own for own, _ in pairs], [other for _, other in pairs]
+
+
+@torch.no_grad()
+def update_average(tensors: AveragedTensors, decay: float) -> None:
+    """Update an EMA model in place after an optimizer step of the student.
+
+    Args:
+        decay: factor of the previous average, in [0, 1).
+    """
+    torch._foreach_lerp_(*tensors.averaged, 1 - decay)
+    for own, other in tensors.copied:
+        torch._foreach_copy_(own, other)

@@ -36,8 +36,8 @@ def record_inputs(layer: nn.Module) -> Iterator[list[Tensor]]:
     """Record the input of a layer in every forward pass inside the context.
 
     Yields:
-        a list. Each forward pass appends its input, averaged over positions, as (n, D) float32 on the device of the
-        model.
+        a list. Each forward pass appends the input of the layer, averaged over the positions of the image, as (n, D)
+        float32 on the device of the model.
     """
     inputs: list[Tensor] = []
 

@@ -31,7 +31,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Progress(Event):
-    """Progress of an evaluation or labeling. The caller can stop the training here and save its state.
+    """Progress of an evaluation, or of a labeling of the unlabeled set.
 
     phase: name of the operation, for display
     done: number of images processed so far
@@ -53,8 +53,9 @@ class EvalEnd(Event):
     """The end of an evaluation on the validation set.
 
     metrics: name in metrics.jsonl -> value
-    improved: whether the metric named by `train.select_by` is better than in all earlier evaluations
-    what_if: threshold curve of the validation images; None if the pseudo-labels do not come from the evaluated model
+    improved: whether the metric that selects the best model (`train.select_by`) is better than ever before
+    what_if: coverage and accuracy of the predictions on the validation images for many confidence thresholds; None if
+        the method does not label images by predictions of the model, or if there are no validation images
     """
 
     metrics: dict[str, float | int | None]
@@ -67,24 +68,26 @@ class EvalEnd(Event):
 
 @dataclass(frozen=True)
 class BurnInEnd(Event):
-    """The end of the first part of the training, which is the same for all threshold policies.
+    """The end of the first part of a training, before any pseudo-label is used; it occurs once.
 
-    Next, the unlabeled set is labeled for the first time, or the training ends. Only methods with offline
-    pseudo-labeling yield this event, once. The state of the training can be saved here and resumed later.
+    It occurs with methods that label the whole unlabeled set from time to time (offline pseudo-labeling). Up to this
+    event, trainings that differ only in the threshold policy are identical. The state of the training can be saved here
+    and resumed later.
     """
 
 
 @dataclass(frozen=True)
 class PoolLabeled(Event):
-    """The end of a round, in which the unlabeled set was labeled.
+    """The end of a labeling of the unlabeled set.
 
-    round: number of the round: 1, 2, ...
-    labels, selection: pseudo-labels and their weights, in the order of the unlabeled set, on the CPU; target -1 = no
-        pseudo-label
+    round: number of the labeling: 1, 2, ...
+    labels: pseudo-labels computed by the model, on the CPU, in the order of the unlabeled set
+    selection: weights and final pseudo-labels from the threshold policy, in the same order; target -1 = no pseudo-label
     metrics: name in metrics.jsonl -> value
-    classes: counts per class
-    what_if: threshold curve of the unlabeled set
-    scores: (N,) float32 on the CPU, the scores by which images are rejected; None with `reject=none`
+    classes: numbers of pseudo-labels of each class
+    what_if: coverage and accuracy of the pseudo-labels for many confidence thresholds
+    scores: (N,) float32 on the CPU, score of each unlabeled image; images with a low score are rejected, as if they
+        belonged to none of the classes; None with `reject=none`
     """
 
     round: int
@@ -113,12 +116,14 @@ class Finished(Event):
 
     summary: name -> metric, as in summary.json
     confusion: split -> K rows (true class) of K counts (predicted class)
-    reliability: split -> two reliability diagrams: of the model, and of the model with logits divided by
-        `best/temperature`
-    what_if: threshold curve of the validation images
+    reliability: split -> two reliability diagrams: of the model, and of the model with logits divided by the
+        temperature that was fitted to the validation set
+    what_if: coverage and accuracy of the predictions on the validation images for many confidence thresholds
     predictions: split -> predictions for each image
     recall: split -> recall of each of the K classes, in the order of the classes; None for a class without images
     probabilities: split -> (n, K) float32 on the CPU, in the order of `predictions`; ignored by ==
+    labeled_features: (L, D) float32 on the CPU, features of the labeled images, if the option `reject` compares images
+        with them; ignored by ==
     """
 
     summary: dict[str, float | int | None]
@@ -128,3 +133,4 @@ class Finished(Event):
     predictions: dict[str, Predictions] = field(default_factory=dict)
     recall: dict[str, list[float | None]] = field(default_factory=dict)
     probabilities: dict[str, Tensor] = field(default_factory=dict, compare=False)
+    labeled_features: Tensor | None = field(default=None, compare=False)

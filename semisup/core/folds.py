@@ -19,7 +19,7 @@ def check_folds(folds: int | None, fold: int | None) -> None:
     """Check the settings `dataset.folds` and `dataset.fold`.
 
     Raises:
-        SettingError: one of them is wrong; the message names its key without the group.
+        SettingError: one of them is not valid.
     """
     if folds is None:
         if fold is not None:
@@ -45,8 +45,8 @@ def second_validation_set(folds: int, key: str, value: object, unused: str) -> S
 
     Args:
         folds: the value of `dataset.folds`.
-        key, value: the setting that creates the validation set, such as `validation_share`, and its value.
-        unused: the value of this setting that creates no validation set.
+        key, value: name and value of the setting that creates the validation set, such as `validation_share`.
+        unused: the value of this setting with which no validation set is created.
     """
     return SettingError(
         "folds",
@@ -66,7 +66,7 @@ def hold_out_fold(labeled: Sequence[Index], classes: Sequence[str], folds: int, 
         fold: number of the fold to hold out, in [0, folds).
 
     Returns:
-        for each class, the ascending positions of the chosen images in its array.
+        for each class, the ascending indices of the chosen images in the array `labeled[class]`.
 
     Raises:
         SettingError: a class has fewer labeled images than there are folds.

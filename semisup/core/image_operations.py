@@ -3,8 +3,8 @@
 Every image has its own operation and magnitude. The batch is sorted by operation, so that there is no loop over images.
 
 Pixel values are rounded to integers after every operation. Results are bit-identical to those of Pillow, which FixMatch
-used, with two exceptions: AutoContrast may be 1/255 higher than in Pillow, and a rotation or shear may choose the other
-of two pixels where the source position is on their border.
+used, with two exceptions. A value after AutoContrast may be 1/255 higher. Where a rotation or shear needs the value at
+a point on the border between two input pixels, it may use the other of the two.
 """
 
 from collections.abc import Callable

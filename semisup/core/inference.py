@@ -26,7 +26,7 @@ class LabelerSettings:
     """Settings of the section `labeler` of the config: how pseudo-labels are computed.
 
     calibrate: fit the temperature to the validation set
-    teachers: number of the last rounds whose mean probabilities become the pseudo-labels, at least 1
+    teachers: number of latest labelings of the unlabeled set whose probabilities are averaged, at least 1
     """
 
     calibrate: bool
@@ -42,12 +42,16 @@ def to_float(pixels: Tensor) -> Tensor:
 
 
 def initial_temperature() -> StateDict:
-    """Return the initial value of the temperature by which logits are divided, 1, as a state of a method."""
+    """Return the temperature at the beginning of a training, which is 1, under its key in a method's state dict."""
     return {TEMPERATURE: torch.ones((), dtype=torch.float64)}
 
 
 def apply_temperature(logits: Tensor, memory: StateDict) -> Tensor:
-    """Divide (U, K) logits by the temperature in `memory`, the state of the method."""
+    """Divide (U, K) logits by the temperature.
+
+    Args:
+        memory: the state dict of the method, which contains the temperature.
+    """
     return logits.float() / memory[TEMPERATURE]
 
 
@@ -84,9 +88,9 @@ def iter_logits(model: nn.Module, pixels: Pixels, batch_size: int) -> Iterator[T
 
 
 def _micro_batches(batch: Tensor) -> int:
-    """Compute the number of forward passes into which a batch is divided to limit the memory for activations.
+    """Compute into how many forward passes a batch is divided, to limit the memory for activations on a CPU.
 
-    It is 1 on a GPU, and for features.
+    On a GPU, and for features instead of images, a batch is not divided: the number is 1.
     """
     if batch.device.type != "cpu" or batch.ndim < 4:
         return 1

@@ -3,10 +3,11 @@
     z_i   = x_i / |x_i| - mean_j(x_j / |x_j|), scaled to unit length            (n, D), x_i = features of image i
     a_ij  = (z_i . z_j)^power if z_i . z_j > 0 and j is one of the k nearest neighbors of i, else 0
     S     = D^(-1/2) (A + A^T) D^(-1/2), D = diagonal matrix of the row sums of A + A^T
-    F     = sum_t (alpha * S)^t Y, Y = one-hot rows of the labeled images       (n, K)
-    p_ic  = f_ic / sum_c f_ic, f_ic = pi_c * F_ic / sum_i F_ic; or, without the prior pi, f_ic = F_ic
+    F     = sum_(t >= 0) (alpha * S)^t Y, Y = one-hot rows of the labeled images, 0 <= alpha < 1       (n, K)
+    p_ic  = f_ic / sum_c f_ic, the probability of class c for image i
 
-Without a prior, a class whose labeled images are neighbors of many images would get too many images.
+With a prior pi (assumed shares of the classes), f_ic = pi_c * F_ic / sum_i F_ic; without, f_ic = F_ic. Without a prior,
+a class whose labeled images are neighbors of many images would get too many images.
 """
 
 import math

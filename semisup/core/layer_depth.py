@@ -2,8 +2,8 @@
 
 Modules are visited in the order of their declaration. A module is one of:
 
-    a container   Sequential, ModuleList, ModuleDict, or a module outside these with more than half of all parameters.
-                  Its children are visited.
+    a container   Sequential, ModuleList, ModuleDict, or a module with more than half of all parameters that is not a
+                  direct child of one of these. Its children are visited.
     a block       every other module, such as a residual or transformer block, a convolution or a linear layer
 
 A separate normalization layer and a parameter outside the blocks have the depth of the block before them, or 0 if there
@@ -35,7 +35,7 @@ class LayeredModel(Protocol):
 def head_parameters(model: nn.Module) -> list[Parameter]:
     """Return the parameters of a model's classifier layers.
 
-    They are those that `LayeredModel.head_parameters` returns, or, in other models, those of the last block.
+    A model that implements `LayeredModel` names them itself; in all other models they are those of the last block.
     """
     if isinstance(model, LayeredModel):
         return model.head_parameters()
@@ -62,11 +62,11 @@ def _visit_blocks(model: nn.Module) -> dict[Parameter, int]:
 
 
 def _iter_blocks(module: nn.Module, half: float, *, entry: bool) -> Iterator[tuple[list[Parameter], bool]]:
-    """Yield the parameters of each part of a module, in order, and whether the part is a block.
+    """Yield (parameters, is_block) for each block inside a module and for each container's own parameters, in order.
 
     Args:
         half: half the number of parameters of the whole network.
-        entry: whether the module is a direct child of a container.
+        entry: whether the module is a direct child of a Sequential, ModuleList or ModuleDict.
     """
     container = isinstance(module, CONTAINERS)
     trunk = not entry and any(True for _ in module.children()) and _size(module) > half

@@ -7,10 +7,10 @@ from torch.nn.functional import cross_entropy
 
 
 class ClassTerms(NamedTuple):
-    """Changes of a cross-entropy for each class.
+    """Terms by which the cross-entropy treats classes differently.
 
-    shift: (K,) float, added to the logits; None = nothing
-    weight: (K,) float, factor of the cross-entropy of each class; None = 1
+    shift: (K,) float, added to the logits of each image; None = no shift
+    weight: (K,) float, factor of the loss of images of each class; None = 1 for every class
     """
 
     shift: Tensor | None = None
@@ -43,7 +43,7 @@ def weighted_cross_entropy(logits: Tensor, targets: Tensor, weight: Tensor, coun
         logits: (n, K) float.
         targets: (n,) int64 in [0, K), or (n, K) probabilities.
         weight: (n,) float in [0, 1]; 0 = the image is not selected.
-        count: number of images, including those of weight 0 that are not in `logits`.
+        count: divisor of the sum: the number of all images, of which images of weight 0 may be left out of `logits`.
     """
     # divided by the number of all images, because the mean over an empty selection would be NaN
     return (cross_entropy(logits.float(), targets, reduction="none") * weight).sum() / max(count, 1)

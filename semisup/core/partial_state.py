@@ -14,8 +14,8 @@ from torch import Tensor, nn
 class PartlyFrozen(Protocol):
     """Interface of a network with frozen layers, which training does not change.
 
-    frozen_names: names in its state dict of the tensors that come from the weights file; empty without a weights file
-    weights_sha256: sha256 digest of the weights file; None without a weights file
+    frozen_names: keys of the frozen layers in the state dict of the network; empty if no weights file was loaded
+    weights_sha256: sha256 digest of the weights file of the frozen layers; None if no weights file was loaded
     """
 
     frozen_names: frozenset[str]
@@ -37,7 +37,7 @@ def load_trained_state(model: nn.Module, weights: Mapping[str, Any]) -> None:
     """Load weights into the layers of a model that are not frozen.
 
     Raises:
-        RuntimeError: the names or shapes in `weights` differ from those of these layers.
+        RuntimeError: `weights` does not have exactly the names and shapes of the tensors of these layers.
     """
     expected = trained_state(model)
     if len(expected) == len(model.state_dict()):

@@ -19,9 +19,10 @@ def num_batches(images: int, batch_size: int) -> int:
 
 
 def epoch_batch(seed: int, name: str, epoch: int, images: int, batch_size: int, position: int) -> Tensor:
-    """Compute the image indices of one batch of an epoch, in which each image occurs once.
+    """Compute the image indices of one batch of an epoch.
 
-    If `batch_size` exceeds the number of images, the epoch is one full batch, in which images occur more than once.
+    An epoch contains every image once, in random order. If `batch_size` exceeds the number of images, an epoch is one
+    full batch instead, in which images are repeated.
 
     Args:
         seed, name: seed of the run and name of the random stream.

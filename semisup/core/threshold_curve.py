@@ -4,7 +4,7 @@
     coverage(tau) = |selected(tau)| / n
     accuracy(tau) = fraction of correct pseudo-labels among the selected images whose true class is known
 
-The thresholds have steps of 0.01 up to 0.99 and of 0.001 up to 0.999; the last two are 0.9995 and 0.9999.
+The thresholds are 0, 0.01, ..., 0.99, then 0.991, 0.992, ..., 0.999, 0.9995 and 0.9999.
 """
 
 import math
@@ -43,11 +43,11 @@ def threshold_curve(confidence: Tensor, targets: Tensor, truth: Tensor) -> Thres
 
 
 def _count_from(flags: Tensor, begin: Tensor) -> Tensor:
-    """Count the flags that are set at or after each of T positions.
+    """For each of T indices, count the flags that are True from this index to the end.
 
     Args:
         flags: (n,) bool.
-        begin: (T,) int64 positions.
+        begin: (T,) int64 indices.
 
     Returns:
         (T,) int64.
@@ -57,7 +57,7 @@ def _count_from(flags: Tensor, begin: Tensor) -> Tensor:
 
 
 def lowest_threshold_for(curve: ThresholdCurve, accuracy: float) -> tuple[float, float] | None:
-    """Return the lowest threshold with at least this accuracy, and its coverage; None if there is no such threshold."""
+    """Return (threshold, coverage) of the lowest threshold with at least this accuracy; None if there is none."""
     for tau, covered, share in zip(THRESHOLDS, curve.coverage, curve.accuracy, strict=True):
         if share is not None and share >= accuracy:
             return tau, covered

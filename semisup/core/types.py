@@ -1,7 +1,7 @@
 """Types shared by all packages, and the letters used for dimensions.
 
 K classes        N unlabeled images in the set      B labeled images in a batch
-U unlabeled images in a batch (or N, in offline pseudo-labeling)
+U unlabeled images in a batch (N, where the whole set is labeled at once)
 C channels       S side of an image in pixels
 """
 
@@ -20,7 +20,7 @@ StateDict = dict[str, Tensor]
 
 
 class Pixels(Protocol):
-    """Images, (n, C, S, S) uint8: a tensor, or an object with these methods of a tensor that reads images from disk."""
+    """Interface of images, (n, C, S, S) uint8: a tensor, or an object that reads the images from disk when indexed."""
 
     @property
     def shape(self) -> torch.Size: ...
@@ -48,9 +48,9 @@ class Prefetchable(Protocol):
 
 @runtime_checkable
 class Encoded(Protocol):
-    """Interface of a set of images with stored features, which replace the pixels.
+    """Interface of a set of images that are replaced by stored features of a frozen encoder.
 
-    A batch of images is given by their indices in the set, (U,) int64.
+    A batch of such images is not a tensor of pixels, but (U,) int64: their row numbers in the table of features.
     """
 
     def plain(self, batch: Tensor, /) -> Tensor:
@@ -64,7 +64,7 @@ class Images:
 
     pixels: (n, C, S, S) uint8
     targets: (n,) int64 in [0, K); -1 if the class is unknown
-    paths: n names, relative to the root of the data set, as in the files of a run
+    paths: n file names, relative to the root of the data set
     """
 
     pixels: Pixels
@@ -120,7 +120,8 @@ class PolicyContext(NamedTuple):
     """Input of a threshold policy in addition to the pseudo-labels.
 
     progress: completed fraction of the training, in [0, 1]
-    labeled: predictions for the labeled batch (online) or the labeled set (offline); None if the policy needs none
+    labeled: predictions for the labeled images of the batch, or of the whole set if the whole unlabeled set is labeled
+        at once; None if the policy needs none
     epoch: number of completed epochs
     class_shares: (K,) float in [0, 1], fraction of the labeled images in each class; None = unknown
     """
@@ -135,8 +136,8 @@ class PolicyOutput(NamedTuple):
     """Result of a threshold policy: the pseudo-labels to use and their weights.
 
     weight: (U,) float in [0, 1]; 0 = not selected
-    targets: (U,) int64 in [0, K), the pseudo-labels; they differ from those of the model only with distribution
-        alignment
+    targets: (U,) int64 in [0, K), the pseudo-labels; the model's predictions, unless the policy changes them to align
+        the class distribution
     threshold: (K,) float, the minimum confidence for each class
     """
 
@@ -158,7 +159,7 @@ class ThresholdCurve(NamedTuple):
 
 
 class ClassCounts(NamedTuple):
-    """Counts of the pseudo-labels of one round. Each field has one number for each class.
+    """Counts of the pseudo-labels from one labeling of the unlabeled set. Each field has one number for each class.
 
     labeled: number of images with this class as pseudo-label
     kept: number of these images that are selected (weight > 0)

@@ -21,11 +21,10 @@ def refuse_collision(source: Source) -> None:
 def refuse_splits(source: Source) -> None:
     """Reject archives that are named after different splits, such as train.zip and test.zip.
 
-    They are accepted if all images of test.zip are in a folder such as test/.
+    An archive such as test.zip is accepted if all its images are in a folder named like its split, such as test/.
 
     Raises:
-        DataError: an archive such as test.zip has images outside a folder test/, and there is an archive of another
-            split.
+        DataError: the archives are rejected.
     """
     if not isinstance(source, ArchiveSource):
         return

@@ -1,4 +1,4 @@
-"""Read a data set from tar and zip archives, with folders as in the paths of the files inside the archives."""
+"""Read a data set from tar and zip archives as if they were unpacked in one folder."""
 
 import io
 import unicodedata
@@ -96,7 +96,7 @@ class ArchiveSource:
             yield shown(self.root / folder), ArchiveSource(self.root / folder, take_folder(self.listing, folder))
 
     def only_folder(self) -> "ArchiveSource | None":
-        """Return the source whose root is the single top folder, if it contains all files; otherwise None."""
+        """If a single folder contains all files, return a source with this folder as root; otherwise None."""
         folders = self.subfolders(".")
         outside = any("/" not in image.name for image in self.listing.images)
         if len(folders) != 1 or outside or any("/" not in name for name in self.listing.attached):

@@ -41,7 +41,7 @@ def files_by_class(
         split: labeled, validation or test.
         where: path of the folder that contains the class folders.
         classes: names of the classes, in the order of their numbers.
-        ignored: this function adds reason or suffix -> number of files that are not read.
+        ignored: numbers of files that are not read, by suffix or other reason; this function adds to them.
         skip: paths of folders in `where` that are not classes.
 
     Raises:
@@ -53,7 +53,7 @@ def files_by_class(
     if unknown:
         near = closest_match(unknown[0], classes)
         raise DataError(
-            f"{folder}: classes that the labeled folder does not have: {', '.join(unknown[:5])}"
+            f"{folder}: has class folders that the labeled folder does not have: {', '.join(unknown[:5])}"
             + (f" (did you mean {near}?)" if near else "")
         )
     part, before_split = FileSplit([], []), ignored.copy()
@@ -61,7 +61,8 @@ def files_by_class(
         before = ignored.copy()
         files = list(scan_files(source, folders[name], ignored)) if name in folders else []
         if not files and split == "labeled":
-            raise DataError(with_ignored(f"{source.shown(folders[name])}: no image of class {name}", ignored - before))
+            message = f"{source.shown(folders[name])}: no image of class {name}; add images, or remove the folder"
+            raise DataError(with_ignored(message, ignored - before))
         if not files:
             warnings.warn(f"{folder}: no image of class {name}", stacklevel=2)
         part.files.extend(files)
@@ -77,7 +78,7 @@ def note_beside(ignored: Counter[str]) -> list[str]:
     """Describe how many images are next to the class folders and therefore not read; [] if there are none.
 
     Args:
-        ignored: reason -> number of files that are not read.
+        ignored: numbers of files that are not read, by reason.
     """
     count = ignored[BESIDE]
     images = f"{count} image{'s are' if count != 1 else ' is'} not read"
@@ -93,7 +94,7 @@ def scan_files(source: Source, where: str, ignored: Counter[str]) -> tuple[Image
 
 
 def _equal_but_for_case(classes: Iterable[str]) -> list[str]:
-    """Find groups of class names that differ only in case, such as `Apple, apple`."""
+    """Find class names that differ only in case; return each group as text, such as `Apple, apple`."""
     groups = defaultdict(list)
     for name in classes:
         groups[name.casefold()].append(name)

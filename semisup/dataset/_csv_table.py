@@ -49,7 +49,7 @@ class CsvTable:
             raise
 
     def close(self) -> None:
-        """Stop using the file, without closing it."""
+        """Detach this reader from the file, which stays open."""
         self.file.detach()
 
     def _read_header(self) -> None:
@@ -72,7 +72,7 @@ class CsvTable:
         return ""
 
     def rows(self, columns: Sequence[int]) -> Iterator[list[str]]:
-        """Yield the cells of each row in the columns at the given positions; empty rows are skipped.
+        """Yield, for each row, its cells in the columns with the given indices; empty rows are skipped.
 
         Raises:
             DataError: a row has another number of cells than the first row, or is damaged.

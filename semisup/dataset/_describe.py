@@ -20,7 +20,7 @@ def describe(
         source: the files of the data set.
         layout: description of the layout, such as "class folders".
         places: set (labeled, unlabeled, validation, test) -> its folders.
-        reads: contains "folders" if all folders in the root are read, and "images" if all images in the root are.
+        reads: may contain "folders" (all folders in the root are read) and "images" (all images in the root are read).
         unread: further folders that are not read.
     """
     sets = [f"{key} images in {_folders(folders)}" for key, folders in places.items() if folders]

@@ -17,7 +17,7 @@ Index = NDArray[numpy.int64]
 class DrawnSets(NamedTuple):
     """Labeled images that are divided at random into test, validation and remaining images.
 
-    Each field has the positions of the images of each of the K classes.
+    Each field is a list with one array for each class: the indices of the images of this class.
     """
 
     test: list[Index]
@@ -28,10 +28,10 @@ class DrawnSets(NamedTuple):
 def draw_sets(orders: Sequence[Index], classes: Sequence[str], validation_share: float, test_share: float) -> DrawnSets:
     """Choose validation and test images from each class.
 
-    For each share above 0, at least one image is chosen; at least one image of the class remains.
+    If a share is above 0, at least one image of each class is chosen for it. At least one image of each class remains.
 
     Args:
-        orders: positions of the images of each class, in random order.
+        orders: for each class, the indices of its images in random order.
         classes: K names, for the error message.
         validation_share, test_share: fractions of each class; 0 = choose no image.
 
@@ -59,19 +59,19 @@ def describe_drawn(drawn: DrawnSets, validation_share: float, test_share: float)
         ("test", test_share, drawn.test),
     ):
         if share:
-            count = f"{sum(map(len, images))} of the {total} labeled images are drawn for it"
+            count = f"{sum(map(len, images))} of the {total} labeled images are chosen at random for it"
             rule = f"dataset.{split}_share={share:g} of each class, at least one image"
             lines.append(f"no {split} set was found: {count} ({rule})")
     return lines
 
 
 def joined(parts: Sequence[Index]) -> list[int]:
-    """Join the positions of the images of several classes to one ascending list."""
+    """Merge the image indices of several classes into one ascending list."""
     return sorted(numpy.concatenate(parts).tolist()) if parts else []
 
 
 def without(files: list[ImageFile], parts: Sequence[FileSplit]) -> list[ImageFile]:
-    """Remove the files that are in one of the splits `parts` from a list of files."""
+    """Return the files of a list that are in none of the splits `parts`."""
     names = {file.name for part in parts for file in part.files}
     return [file for file in files if file.name not in names] if names else files
 

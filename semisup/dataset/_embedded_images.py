@@ -13,11 +13,11 @@ from semisup.text import escape_name
 def embedded_images(source: Source, tables: Mapping[str, Table]) -> dict[str, list[ParquetCell]]:
     """List the images in Parquet tables, one for each row: path of the table -> images.
 
-    The names of the images are those in the table. If a table does not have a unique name for each image, its images
-    are named TABLE/ROW. If two tables share a name, TABLE/ is put before every name.
+    The names of the images are taken from the table. If they are missing or not unique in a table, its images are named
+    TABLE/ROW. If an image name occurs in two tables, TABLE/ is put before every name.
 
     Raises:
-        DataError: the table is inside an archive.
+        DataError: a table is inside an archive.
     """
     names = {where: _names(where, table) for where, table in tables.items()}
     if len({name for each in names.values() for name in each}) < sum(map(len, names.values())):

@@ -1,4 +1,4 @@
-"""Find the image files of each split of a data set, and divide them into the lists that are decoded one by one."""
+"""Types for the image files of a data set: the files of each split, and the lists that are decoded and cached."""
 
 import operator
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from semisup.images.scan import ImageFile
 
 
 class FileSplit(NamedTuple):
-    """Files of one split and their class numbers; -1 = unknown, or withheld because the images are unlabeled."""
+    """Files of one split and their class numbers; -1 = unlabeled, or the class is unknown."""
 
     files: list[ImageFile]
     targets: list[int]
@@ -29,8 +29,8 @@ class FileIndex(NamedTuple):
 
     parts: split -> files
     hidden: true class numbers of the unlabeled files; -1 = unknown
-    file_lists: name -> list of files; the lists contain all files, and each is decoded and cached as a whole
-    ignored: reason -> number of entries that are not read, and suffix -> number of files that are no images
+    file_lists: name -> list of files that is decoded and cached as a whole; together, the lists contain all files
+    ignored: suffix or other reason -> number of entries that are not read
     """
 
     parts: Mapping[str, FileSplit]
@@ -40,10 +40,10 @@ class FileIndex(NamedTuple):
 
 
 def file_numbers(index: FileIndex) -> dict[str, Any]:
-    """Number the files of all lists consecutively, and return the numbers of the files of each split.
+    """Number the files of all lists consecutively from 0, one list after another.
 
     Returns:
-        split -> (n,) int64, the number of each file of the split.
+        split -> (n,) int64, the numbers of the n files of the split.
     """
     begins, number = {}, 0
     for name, files in index.file_lists.items():
@@ -65,10 +65,10 @@ def file_numbers(index: FileIndex) -> dict[str, Any]:
 
 
 def splits_are_lists(index: FileIndex, numbers: Mapping[str, Any]) -> bool:
-    """Whether every split is empty or a whole list of files, in the same order.
+    """Whether each list of files is one split, with the files in the same order.
 
     Args:
-        numbers: result of `file_numbers`.
+        numbers: split -> numbers of its files, from `file_numbers`.
     """
     files = sum(map(len, index.file_lists.values()))
     whole = all(
@@ -79,5 +79,5 @@ def splits_are_lists(index: FileIndex, numbers: Mapping[str, Any]) -> bool:
 
 
 def _head(files: Sequence[ImageFile], listed: Sequence[ImageFile]) -> int:
-    """Return the length of the list `listed` if `files` begins with all its files in this order; otherwise 0."""
+    """Return the length of `listed` if it is the beginning of the list `files`; otherwise 0."""
     return len(listed) if len(files) >= len(listed) and all(map(operator.is_, files, listed)) else 0

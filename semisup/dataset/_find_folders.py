@@ -33,10 +33,10 @@ def is_any_word(where: str) -> bool:
 
 
 def unread_folders(folders: Sequence[str], places: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return those of the given folders from which no image is read.
+    """List the folders from which no image is read.
 
     Args:
-        folders: paths of folders.
+        folders: paths of the folders to check.
         places: set (labeled, unlabeled, validation, test) -> the folders from which it is read.
     """
     read = [PurePosixPath(each) for used in places.values() for each in used]
@@ -54,14 +54,19 @@ def named_folders(source: Source, split: str, inside: str = ".") -> list[str]:
 def find_folder(source: Source, split: str, setting: str | None) -> str | None:
     """Find the folder of the labeled, unlabeled, validation or test images.
 
-    If `setting` is a usual name such as `validation` and there is no such folder, a folder with another usual name for
-    the split, such as `val` or `Valid`, is used.
+    If the folder `setting` does not exist, but its name is usual for the split, such as `validation`, a folder with
+    another usual name, such as `val` or `Valid`, is used.
+
+    Args:
+        split: labeled, unlabeled, validation or test.
+        setting: path of the folder in the settings.
 
     Returns:
         the path of the folder; None if the setting is null, or if no folder has a usual name.
 
     Raises:
-        SettingError: several folders have a usual name, or the setting has another name and there is no such folder.
+        SettingError: the folder `setting` does not exist and its name is not usual, or several folders have a usual
+            name.
     """
     if setting is None or source.is_dir(setting):
         return setting
@@ -106,11 +111,15 @@ def other_places(source: Source, names: SetNames, train: str) -> dict[str, list[
 def find_unlabeled(source: Source, names: SetNames, inside: Sequence[str]) -> list[str]:
     """Find the folders of unlabeled images.
 
-    If the setting is one folder that does not exist but has a usual name, such as `training/unlabeled`, all folders
-    with a usual name in the folders `inside` are returned.
+    They are the folders that `dataset.unlabeled` names. If it names a single folder with a usual name, such as
+    `training/unlabeled`, and this folder does not exist, all folders with a usual name are returned.
+
+    Args:
+        names: the settings.
+        inside: folders in which folders with a usual name are searched for.
 
     Raises:
-        SettingError: another folder that the setting names does not exist.
+        SettingError: a folder that the setting names does not exist, except in the case above.
     """
     if names.unlabeled is None:
         return []
@@ -123,7 +132,10 @@ def find_unlabeled(source: Source, names: SetNames, inside: Sequence[str]) -> li
 
 
 def only_one(source: Source, split: str, setting: str, folders: list[str]) -> str | None:
-    """Return the single folder in a list of candidates; None if the list is empty.
+    """Return the only folder in a list of candidates; None if the list is empty.
+
+    Args:
+        split, setting: key and value of the setting, for the message.
 
     Raises:
         SettingError: there are several candidates.

@@ -99,7 +99,10 @@ def _read_splits(
     on_disk = 3 * decode.size**2 * sum(map(len, index.file_lists.values())) > limit
     if on_disk and cache is None:
         if settings.memory_gb is not None:
-            allowed = "must be a folder when there are more pixels than dataset.memory_gb, since they stay in the cache"
+            allowed = (
+                "must be a folder, because the decoded images do not fit in dataset.memory_gb; they are stored in this"
+                " folder instead"
+            )
             raise SettingError("dataset.cache", None, allowed)
         on_disk = False
     lists = read_lists(index.file_lists, decode, cache, settings.workers or max_workers(), watch, on_disk=on_disk)
@@ -129,7 +132,7 @@ def _read_splits(
 
 @contextmanager
 def _attach_report(report: dict[str, Any]) -> Iterator[None]:
-    """Context that attaches the data report to a DataError, because the message names only some of the files."""
+    """Context manager that attaches the data report to a DataError, whose message names only some of the files."""
     try:
         yield
     except DataError as error:
@@ -152,7 +155,7 @@ class _DecodedSplit(NamedTuple):
     """Decoded image files of one split (labeled, unlabeled, validation or test).
 
     pixels: (n, 3, S, S) uint8, the images of the n usable files
-    decoded: (n,) ascending positions of the usable files among all files of the split
+    decoded: (n,) indices of the usable files in the list of all files of the split, ascending
     digests: sha256 of each file of the split; "" for a file that was not read
     quarantined: name -> reason, for each unusable file
     """
@@ -169,7 +172,8 @@ def _assign_to_splits(
     """Gather the images of each split from the decoded lists of files.
 
     Args:
-        numbers: split -> (n,) int64, the number of each file of the split among all lists.
+        numbers: split -> (n,) int64, the number of each file of the split, counted from 0 through all lists.
+        lists: name of the list -> its decoded images.
         limit: largest size in bytes of a split in memory; a larger one stays on disk.
     """
     sources = [images.pixels for images in lists.values()]
@@ -189,7 +193,7 @@ def _assign_to_splits(
 
 
 def _rows_of(images: DecodedImages) -> Any:
-    """Compute the row of each file of a list in the array of pixels, (n,) int64; -1 for a file without pixels."""
+    """Return for each of n files the index of its row in the pixel array, (n,) int64; -1 for a file without pixels."""
     row = numpy.full(len(images.digests), -1)
     row[numpy.asarray(images.decoded, numpy.int64)] = numpy.arange(len(images.decoded))
     return row
@@ -200,11 +204,12 @@ def _gather(sources: list[Array | PackedImages], which: Any, row: Any, limit: fl
 
     Args:
         sources: arrays of images, (m, C, S, S) each, in memory or in files.
-        which, row: (n,) integers, the position in `sources` of the array with each image, and its row in this array.
-        limit: largest number of bytes in memory; if the images need more, they stay where they are.
+        which: (n,) integers, for each image the index in `sources` of the array that contains it.
+        row: (n,) integers, for each image its row in this array.
+        limit: largest number of bytes in memory.
 
     Returns:
-        (n, C, S, S) uint8: a copy, one of `sources` if the result is equal, or an object that reads images when needed.
+        (n, C, S, S) uint8: a tensor, or `LazyImages` if the images need more memory than `limit`.
     """
     if len(row) * math.prod(sources[0].shape[1:]) > limit:
         return LazyImages(sources, which.astype(numpy.uint8), row, torch.device("cpu"))

@@ -32,7 +32,7 @@ class ImageNames:
         self._by_stem: dict[str, ImageFile | None] | None = None
 
     def find(self, folder: str, name: str) -> ImageFile | None:
-        """Find the image with a name from a table, relative to `folder`; None if there is none."""
+        """Find the image that a table names, with a name relative to `folder`; None if there is none."""
         prefix = "" if folder == "." else f"{folder}/"
         if (file := self.by_name.get(prefix + name)) is not None:
             return file
@@ -51,10 +51,10 @@ class ImageNames:
         return some[0] if some else closest_match(name, list(self.by_name)[:10_000]) or next(iter(self.by_name))
 
     def matching_folders(self, names: Iterable[str], folders: Sequence[str]) -> tuple[str, list[str]]:
-        """Find the first of the names that is an image in at least one of the folders.
+        """Find the first of the names for which there is an image in at least one of the folders.
 
         Returns:
-            the name, and the folders in which there is such an image; "" and [] if none of the names is found.
+            the name, and the folders that contain an image of this name; "" and [] if there is no image of any name.
         """
         for name in names:
             if matches := [folder for folder in folders if self.find(folder, name) is not None]:
@@ -65,13 +65,14 @@ class ImageNames:
         """Find the folder to which the names in a table are relative.
 
         Args:
-            table: file name of the table; among several folders, the one with the same split in its name is returned.
+            table: file name of the table. If several candidates contain its images, the one that is named after the
+                same split is returned: for `val.csv`, the folder `val`.
             shown_path: path of the table, for messages.
             names: names in the table.
             folders: the candidates.
 
         Raises:
-            DataError: no candidate contains an image of the table, or several do.
+            DataError: no candidate contains an image of the table, or several do and their names do not decide.
         """
         tried = [*itertools.islice(filter(None, names), MOST_TRIED)]
         name, matches = self.matching_folders(tried, folders)
@@ -88,7 +89,7 @@ class ImageNames:
             raise DataError(f"{shown_path}: there is no image in {self.root}; type dataset.image_folder=FOLDER")
         raise DataError(
             f"{shown_path}: none of its images is in {self.root}: for example, there is no {escape_name(first)}; "
-            f"a similar name there is {self.nearest(first)}; if the images are elsewhere, "
+            f"a similar name there is {self.nearest(first)}; if the names are relative to another folder, "
             "type dataset.image_folder=FOLDER"
         )
 
@@ -107,6 +108,6 @@ class ImageNames:
 
 
 def several_folders(name: str, folders: Sequence[str]) -> str:
-    """Describe that a name in a table fits images in several folders, for a message."""
+    """Write the text of an error: several folders contain an image with this name from a table."""
     places = " and ".join(f"{folder}/" for folder in folders[:3])
     return f"{escape_name(name)} is in {places}; choose one with dataset.image_folder"

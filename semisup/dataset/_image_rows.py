@@ -53,7 +53,7 @@ class ImageRows:
             return
         for kind, before, now in (("class", self.classes[position], class_), ("split", self.splits[position], split)):
             if before != now:
-                other = f"and {before or 'none'} by {self.describe(self.origins[position])}"
+                other = f"but {before or 'none'} in {self.describe(self.origins[position])}; correct one of them"
                 raise DataError(f"{self.describe(origin)}: {file.name} has the {kind} {now or 'none'}, {other}")
         self.ignored[REPEATED] += 1
 
@@ -69,7 +69,7 @@ class ImageRows:
             unit: "row" or "sample", for messages.
 
         Raises:
-            DataError: there are fewer than two classes; a validation or test image has no class; or it has a class that
+            DataError: there are fewer than two classes; or a validation or test image has no class, or has a class that
                 no labeled image has.
         """
         self._positions.clear()
@@ -115,7 +115,7 @@ class ImageRows:
         """Move images without a class to the unlabeled images.
 
         Returns:
-            a text with their number, for a line of output; "" if there are none.
+            a text with the number of moved images, for a line of output; "" if there are none.
         """
         changed: Counter[str] = Counter()
         with_class = {split for split, name in zip(self.splits, self.classes, strict=True) if name}

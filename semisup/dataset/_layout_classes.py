@@ -2,8 +2,8 @@
 
     <class>/...
 
-Folders in the root that are named like a set of images, such as `val` or `test`, are not classes. They are read as this
-set, unless the setting of the set is null.
+A folder in the root that is named like a set of images, such as `test`, is not a class. It contains the images of this
+set, which are not used if the setting, such as `dataset.test`, is null.
 """
 
 from collections import Counter

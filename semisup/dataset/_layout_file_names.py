@@ -4,7 +4,7 @@
     cat_12.jpg                                                               all images in the root
 
 The class is the group `class` of the regular expression `dataset.class_pattern`, which must match the whole file name.
-Subfolders of these folders are not read.
+Images in subfolders of these folders are not read.
 """
 
 import re
@@ -29,7 +29,11 @@ NAMELESS = "no class in its name"
 
 
 class _Named(NamedTuple):
-    """Images of a folder: by class, and those without a class in their file name."""
+    """Images of a folder.
+
+    by_class: class -> images with this class in their file names
+    without: images without a class in their file names
+    """
 
     by_class: dict[str, list[ImageFile]]
     without: list[ImageFile]
@@ -130,8 +134,8 @@ def _classify(
 
     Args:
         result: the scan of the folder.
-        ignored: this function adds reason or suffix -> number of files that are not read.
-        notes: this function adds a line of output about images without a class.
+        ignored: numbers of files that are not read, by suffix or other reason; this function adds to them.
+        notes: lines of output; this function adds one about images without a class.
 
     Raises:
         DataError: there is no image.
@@ -167,7 +171,7 @@ def _known(source: Source, where: str, named: _Named, classes: list[str]) -> Fil
     if unknown := sorted(set(named.by_class) - set(classes)):
         near = closest_match(unknown[0], classes)
         raise DataError(
-            f"{source.shown(where)}: classes that the labeled images do not have: {some(unknown)}"
+            f"{source.shown(where)}: the file names contain classes that no labeled image has: {some(unknown)}"
             + (f" (did you mean {near}?)" if near else "")
         )
     return _split(named, classes)
@@ -198,6 +202,6 @@ def _test(
             return _known(source, where, _classify(source, where, result, names, ignored, notes), classes)
         if files := result.files:
             ignored[NO_CLASS] += len(files)
-            reason = f"the names of the {len(files)} images in {shown(where)}/ have no class of the labeled images"
+            reason = f"the names of the {len(files)} images in {shown(where)}/ contain no class of the labeled images"
             notes.append(f"no test accuracy: {reason}; semisup predict classifies them")
     return None

@@ -71,10 +71,13 @@ def missing_folder(source: Source, key: str, where: str) -> DataError:
 
 
 def _unlabeled(source: Source, names: SetNames, ignored: Counter[str]) -> list[ImageFile]:
-    """List the unlabeled images; [] if the setting is one folder of a usual name and no such folder exists.
+    """List the unlabeled images in the folders that `dataset.unlabeled` names.
+
+    If it names a single folder with a usual name, such as `training/unlabeled`, and neither this folder nor a similar
+    one exists, there are no unlabeled images: [].
 
     Raises:
-        SettingError: another folder that the setting names does not exist, or a folder has a similar name.
+        SettingError: a folder that the setting names does not exist, except in the case above.
     """
     folders = names.unlabeled or ()
     for where in folders:
@@ -89,10 +92,11 @@ def _unlabeled(source: Source, names: SetNames, ignored: Counter[str]) -> list[I
 
 
 def _similar_folder(source: Source, names: SetNames, where: str) -> str | None:
-    """Find a folder that the user could mean by the missing folder `where` of unlabeled images; None if there is none.
+    """Find a folder that the user may have meant instead of `where`, a folder of unlabeled images that does not exist.
 
     Returns:
-        The path of a folder with a usual name or a similar name, next to `where` or in the root.
+        the path of a folder next to `where` or in the root that has a usual name, such as `unlabeled`, or a name
+        similar to that of `where`; None if there is none.
     """
     siblings = source.subfolders(PurePosixPath(where).parent.as_posix())
     others = [each for each in dict.fromkeys((*siblings, *source.subfolders("."))) if each != names.labeled]
@@ -114,7 +118,7 @@ def _test(source: Source, names: SetNames) -> list[str]:
 
 
 def _unread_test(source: Source, names: SetNames) -> list[str]:
-    """Describe folders that are named like a test set but are not read, in one line for each."""
+    """Return one line of output for each folder that is named like a test set but is not read."""
     if names.test is None or _test(source, names):
         return []
     others = [each for each in named_folders(source, "test") if each not in (names.unlabeled or ())]
@@ -122,7 +126,11 @@ def _unread_test(source: Source, names: SetNames) -> list[str]:
 
 
 def _unread_words(source: Source, names: SetNames, words: list[str]) -> list[str]:
-    """Describe those of the folders `words`, which are named like sets of images, that are not read."""
+    """Return a line of output with the folders that are not read; [] if all are read.
+
+    Args:
+        words: folders that are named like a set of images, such as `val`.
+    """
     validation = None if names.validation is None else find_folder(source, "validation", names.validation)
     places = {"unlabeled": names.unlabeled or (), "validation": [validation] if validation else []}
     unread = unread_folders(words, places | {"test": _test(source, names)})

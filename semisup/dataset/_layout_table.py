@@ -68,10 +68,10 @@ def read(source: Source, names: SetNames) -> Listing:
 
 
 def _tables(source: Source) -> dict[str, str]:
-    """Find the tables of a data set, and the split of their rows that name no split: path -> split.
+    """Find the tables of a data set: path -> split of those rows that do not name a split themselves.
 
-    The split is taken from the name of the table, such as `val.csv`. Tables without a split in their name are left out,
-    unless the user named a single table, or only such tables; then their split is `labeled`.
+    This split is taken from the name of the table, such as `val.csv`. A table without a split in its name is left out,
+    unless the user named this table alone, or named only such tables; its split is then `labeled`.
     """
     found = {where: split_of_name(PurePosixPath(where).name) for where in source.tables()}
     if source.is_table and (len(found) == 1 or not any(found.values())):
@@ -153,7 +153,7 @@ def list_images(
     Args:
         tables: path of the table -> its rows.
         image_folder: folder to which the names in the tables are relative; None = find it.
-        ignored: this function adds reason or suffix -> number of files that are not read.
+        ignored: numbers of files that are not read, by suffix or other reason; this function adds to them.
 
     Raises:
         DataError: no image of a table is found, or the images are found in several folders.
@@ -184,10 +184,10 @@ def list_images(
 
 
 def _check_missing(missing: Mapping[int, str], rows: ImageRows, source: Source, names: SetNames) -> None:
-    """Count the rows whose image does not exist, for a line of output.
+    """Count the rows whose image does not exist, and add a line of output about them.
 
     Args:
-        missing: origin of the row -> name of the image.
+        missing: number of the row, as in `ImageRows.origins` -> name of the missing image.
 
     Raises:
         DataError: there are more such rows than `dataset.max_bad_fraction` allows.

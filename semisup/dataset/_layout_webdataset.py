@@ -1,4 +1,4 @@
-"""Layout `webdataset`: archives in which the class of each image is in a file with the same name, as in WebDataset.
+"""Layout `webdataset`: archives in which a file `NAME.cls` or `NAME.json` contains the class of the image `NAME.jpg`.
 
     train-0000.tar    00000.jpg  00000.cls  00001.jpg  00001.json ...
 

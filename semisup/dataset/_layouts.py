@@ -123,7 +123,7 @@ ADVICE: Mapping[str, str] = {
 
 
 def _advice(source: Source, layout: str) -> str:
-    """Return what to do for a layout; for a table, with the path of the first table that is there."""
+    """Return advice for the user: how to use a layout. For `table`, it contains the path of the first table."""
     tables = source.tables()
     if layout != "table" or not tables or not Path(source.shown(".")).is_dir():
         return ADVICE[layout]
@@ -168,8 +168,9 @@ def _one_class(source: Source) -> DataError | None:
 def _other_roots(source: Source, names: SetNames) -> list[str]:
     """List the folders that the user may have meant as the root of the data set.
 
-    These are the subfolders and the parent folder of the root if their files match the layout `splits`. If the root has
-    no subfolders, the user may have typed the folder of a single class, so folders of class folders are listed, too.
+    These are the subfolders and the parent folder of the root, if their files match the layout `splits`. If the root
+    has no subfolders, it may be the folder of a single class; then its parent is also listed if it consists of such
+    folders.
     """
     roots = []
     is_flat = not source.subfolders(".")

@@ -16,7 +16,7 @@ class Listing:
     labeled: at least one file of each class
     unlabeled: files without a class
     validation, test: files with classes; None = there is no such set
-    ignored: reason or suffix -> number of entries that are not read
+    ignored: suffix or other reason -> number of entries that are not read
     notes: lines of output about how the files were read, and what was not read
     hidden: true class numbers of the unlabeled files, for diagnostics; -1 = unknown. None = all are unknown
     """
@@ -36,7 +36,7 @@ class SetNames:
     """Settings of `dataset=folder` that a layout needs.
 
     labeled, validation, test: folder of each set, relative to the root; None = there is no such set
-    unlabeled: the same, one folder or more
+    unlabeled: one or more folders of unlabeled images, relative to the root; None = there are none
     class_pattern: regular expression with a group `class`, for classes in file names
     has_own_pattern: whether the user set `class_pattern`
     columns: FILE, CLASS or SPLIT -> name of the column of a table; None = recognize the column by a usual name

@@ -22,8 +22,8 @@ def is_table(path: Path) -> bool:
 def named_images(path: Path, columns: Mapping[str, str | None]) -> list[ImageFile]:
     """List the image of each row of a table, in the order of the rows.
 
-    If the image of a row does not exist, the result contains a file that cannot be read. If a row has no file name, the
-    name of this file is "".
+    For a row whose image does not exist, the list contains a file that cannot be read. For a row without a file name,
+    the list contains a file with the name "".
 
     Args:
         path: the table.

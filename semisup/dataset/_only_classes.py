@@ -1,4 +1,4 @@
-"""Select some classes of a data set (`dataset.only_classes`); images of the other classes are only used as unlabeled.
+"""Select some classes of a data set (`dataset.only_classes`); images of other classes can only be unlabeled images.
 
 Labeled images of the other classes become unlabeled images; for diagnostics, their true class is `other`, with the
 number K. Validation and test images of the other classes are not used.
@@ -26,8 +26,8 @@ class ClassSubset(NamedTuple):
     """The K classes of a data set that `dataset.only_classes` selects.
 
     names: K names, in the order of the data set
-    numbers: class number in the data set -> class number in [0, K), or K for all other classes; the last entry is -1,
-        so that the index -1 (unknown) gives -1
+    numbers: array from class numbers of the data set to new class numbers: in [0, K) for a selected class, K for all
+        others. Its last entry is -1, so numbers[-1] = -1 (unknown class)
     """
 
     names: tuple[str, ...]
@@ -42,9 +42,10 @@ class ClassSubset(NamedTuple):
         return self.numbers[numpy.asarray(targets, dtype=numpy.int64)]
 
     def assign(self, rows: Mapping[str, Index], targets: Index) -> dict[str, Index]:
-        """Apply the selection of classes to a split of the data set.
+        """Keep only images of the selected classes in the labeled, validation and test splits.
 
-        Labeled images of the other classes become unlabeled images; their validation and test images are removed.
+        Labeled images of other classes become unlabeled images; validation and test images of other classes are
+        removed.
 
         Args:
             rows: split -> ascending indices into `targets`.
@@ -63,18 +64,18 @@ class ClassSubset(NamedTuple):
         return FileSplit([part.files[row] for row in rows], self.renumber(part.targets)[rows].tolist())
 
     def other_files(self, part: FileSplit) -> FileSplit:
-        """Return the files of all other classes, with the class number K."""
+        """Return the files of the classes that are not selected, with the class number K."""
         rows = numpy.flatnonzero(~self.is_kept(part.targets)).tolist()
         return FileSplit([part.files[row] for row in rows], [len(self.names)] * len(rows))
 
 
 def class_names(value: Any) -> tuple[str, ...] | None:
-    """Check the value of `only_classes` and return it as a sorted tuple of names; None = all classes.
+    """Check the value of the setting `only_classes`, and return it as a sorted tuple of names; None = all classes.
 
-    Numbers become text. The order has no effect, so that it is not part of the run id.
+    Numbers are converted to text. Lists in different orders give the same tuple and so the same run id.
 
     Raises:
-        SettingError: the value is no list of names, a name is given twice, or there are fewer than two.
+        SettingError: the value is not a list of two or more names, or a name is given twice.
     """
     if value is None:
         return None

@@ -51,13 +51,14 @@ def open_source(root: Path, *, follow_symlinks: bool, cache: Path | None = None)
 
 
 def below_top_folder(source: Source, names: SetNames) -> Source:
-    """If a single folder contains all files of an archive, return the source whose root is this folder.
+    """If a single folder contains all files of an archive, return a source with this folder as root.
 
-    So an archive that was packed with its folder (`zip -r photos.zip photos`) is read like the folder. The source is
-    returned unchanged if this folder is named like a set of images, or has neither folders nor tables.
+    For example, the archive made by `zip -r photos.zip photos` is read like the folder `photos`. The source is returned
+    unchanged if the settings name this folder, if it is named like a set of images (such as `train`), or if it contains
+    neither folders nor tables.
 
     Args:
-        names: the settings; a folder that they name is not skipped.
+        names: the settings.
     """
     while isinstance(source, ArchiveSource) and (inner := source.only_folder()) is not None:
         given = (names.labeled, *(names.unlabeled or ()), names.validation, names.test, names.image_folder)
@@ -75,7 +76,10 @@ def open_folder(root: Path, *, follow_symlinks: bool) -> FolderSource | None:
 
 
 def table_folder(root: Path) -> Path:
-    """Return the folder to which the setting `dataset.truth` is relative: the root, or the folder that contains it."""
+    """Return the folder to which the setting `dataset.truth` is relative.
+
+    It is the root if this is a folder; otherwise the folder that contains the root, such as an archive or a table.
+    """
     return next((each for each in (root, *root.parents) if each.is_dir()), root)
 
 

@@ -19,7 +19,7 @@ def scan_unlabeled(source: Source, folders: Sequence[str], ignored: Counter[str]
     """List the unlabeled images in the given folders and their subfolders, each image once.
 
     Args:
-        ignored: this function adds reason or suffix -> number of files that are not read.
+        ignored: numbers of files that are not read, by suffix or other reason; this function adds to them.
     """
     if len(folders) == 1:
         return list(scan_files(source, folders[0], ignored))
@@ -35,7 +35,7 @@ def read_validation(
     Args:
         places: set (labeled, unlabeled, validation, test) -> its folders.
         classes: names of the classes, in the order of their numbers.
-        ignored: this function adds reason or suffix -> number of files that are not read.
+        ignored: numbers of files that are not read, by suffix or other reason; this function adds to them.
     """
     parts = [files_by_class(source, "validation", where, classes, ignored) for where in places["validation"]]
     return parts[0] if parts else None
@@ -49,10 +49,11 @@ def read_test(
     Args:
         places: set (labeled, unlabeled, validation, test) -> its folders.
         classes: names of the classes, in the order of their numbers.
-        ignored: this function adds reason or suffix -> number of files that are not read.
+        ignored: numbers of files that are not read, by suffix or other reason; this function adds to them.
 
     Returns:
-        the images, or None without class folders; and lines of output that explain why there is no test accuracy.
+        (images, lines). images: None if the test folder has no class folders. lines: lines of output that explain why
+        there is no test accuracy; [] if there is one.
 
     Raises:
         SettingError: the test folder is also a folder of unlabeled images.

@@ -50,8 +50,8 @@ def _files(opened: Any, column: str, shown_path: str) -> tuple[str | None, list[
     """Read the image names in a Parquet table.
 
     Returns:
-        (path of the column with the bytes of the images, names of the images; "" = no name). The path is None if the
-        names are those of image files.
+        (cells, names). cells: path of the column with the bytes of the images, such as `image.bytes`; None if the table
+        only names image files. names: name of each image; "" = no name.
     """
     import pyarrow
 
@@ -103,7 +103,7 @@ def _is_scalar(type_: Any) -> bool:
 def _texts(opened: Any, column: str, shown_path: str) -> list[str]:
     """Read a column of classes or splits as text; null becomes "".
 
-    If the file has names for the class numbers, numbers become names, and negative numbers become "".
+    If the file contains names of the classes, class numbers are replaced by these names, and negative numbers by "".
     """
     where = f"{shown_path}: the column {escape(column)}"
     type_ = opened.schema_arrow.field(column).type

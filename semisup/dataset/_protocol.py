@@ -19,7 +19,7 @@ class DatasetInfo:
     classes: K names, in the order of the class numbers
     channels, size: C and S of an image
     counts: split -> number of images
-    index: object for `Dataset.read`, which only this data set understands
+    index: description of the files, in a format of this data set; `Dataset.read` uses it
     notes: lines of output about how the files were read
     """
 
@@ -53,7 +53,7 @@ class Data:
 
 
 class Dataset(Protocol):
-    """Interface of the settings of a data set, a frozen dataclass.
+    """Interface of a data set; a class that implements it is a frozen dataclass of settings.
 
     The metadata of a field can declare how the run id treats the setting (`_roles.py`).
     """

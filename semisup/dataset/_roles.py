@@ -2,8 +2,8 @@
 
     cache: str | None = field(metadata=MACHINE)
 
-The role of a setting is the metadata of its field in the dataclass of the data set. A setting without a role can change
-results.
+The role of a setting is declared in the metadata of its dataclass field, as in this example. A setting without a role
+can change results.
 """
 
 import dataclasses

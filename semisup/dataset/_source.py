@@ -25,9 +25,9 @@ class Source(Protocol):
         ...
 
     def folders(self, where: str) -> dict[str, str]:
-        """List the folders directly in `where` that are not hidden, by their names as classes: name -> path.
+        """List the folders directly in `where` that are not hidden: class name -> path.
 
-        The names are printable and in the Unicode normalization form NFC.
+        The class names are the names of the folders, printable and in the Unicode normalization form NFC.
 
         Raises:
             DataError: two folders have the same name in NFC, or `where` cannot be read.
@@ -68,7 +68,7 @@ class Source(Protocol):
         ...
 
     def attached(self) -> Mapping[str, ImageFile]:
-        """Return the files in archives from which classes are read, such as `.cls` files and tables: name -> file."""
+        """Return the files inside archives that can contain classes (.cls, .json, tables): name -> file."""
         ...
 
     def other_roots(self) -> Iterator[tuple[str, "Source"]]:

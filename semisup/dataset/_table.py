@@ -59,7 +59,7 @@ def read_available(
     Args:
         read: function that reads the table, given names of columns like `chosen`.
         chosen: FILE, CLASS or SPLIT -> name of the column; None = recognize the column by a usual name.
-        absent: this function adds key of the setting -> error, for each named column that is missing.
+        absent: for each missing column that the user named: key of the setting -> the error; this function adds to it.
 
     Raises:
         DataError: the table cannot be read.

@@ -43,7 +43,7 @@ class ColumnError(DataError):
 def find_columns(
     shown_path: str, header: Sequence[str], chosen: Mapping[str, str | None], required: Sequence[str]
 ) -> dict[str, int]:
-    """Find the position of each column that is needed.
+    """Find the index of each column that is needed.
 
     Args:
         shown_path: path of the table, for messages.
@@ -52,7 +52,7 @@ def find_columns(
         required: the columns without which the table cannot be used.
 
     Returns:
-        FILE, CLASS or SPLIT -> position. Columns that are not required may be missing.
+        FILE, CLASS or SPLIT -> index of the column. Columns that are not required may be missing.
 
     Raises:
         SettingError: there is no column with a name in `chosen`.

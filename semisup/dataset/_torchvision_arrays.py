@@ -36,8 +36,8 @@ class _Piece(NamedTuple):
     """Images of one split that come from one published part of the data set.
 
     split: name of the split
-    rows: their positions in the published part
-    targets: their class numbers; -1 = unknown
+    rows: indices of the images in the published part
+    targets: class numbers of the images; -1 = unknown
     """
 
     split: str
@@ -131,10 +131,10 @@ class _ArrayLoader:
             self.by_digest[hashlib.blake2b(image.data, digest_size=16).digest()].append(member)
 
     def _report(self) -> dict[str, Any]:
-        """Report images with equal pixels; near duplicates are not searched.
+        """Warn about images with equal pixels, or raise DataError; near duplicates are not searched for.
 
         Returns:
-            the part of data_report.json about duplicates; {} if they are ignored.
+            the part of data_report.json about duplicates; {} with on_duplicate=ignore.
         """
         if self.on_duplicate == IGNORE:
             return {}

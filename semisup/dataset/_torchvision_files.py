@@ -32,6 +32,7 @@ def list_files(root: Path, samples: Iterable[tuple[Path, int]]) -> FileSplit:
         rows.append((ImageFile(os.fspath(path), image_name(root, path), status.st_size, *times, status.st_ino), target))
     if missing:
         listed = ", ".join(sorted(missing)[:5]) + (", ..." if len(missing) > 5 else "")
-        raise DataError(f"dataset.root={escape_name(str(root))}: {len(missing)} image(s) are missing: {listed}")
+        fix = "restore them, or delete the folder of the data set and type dataset.download=true"
+        raise DataError(f"dataset.root={escape_name(str(root))}: {len(missing)} image(s) are missing: {listed}; {fix}")
     rows.sort(key=lambda row: os.fsencode(row[0].path))
     return FileSplit([file for file, _ in rows], [target for _, target in rows])

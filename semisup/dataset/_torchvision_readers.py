@@ -18,13 +18,13 @@ class ReaderSpec(NamedTuple):
 
     reader: name of the class in torchvision.datasets
     channels: C, the number of channels of an image
-    train, test: name and value of the argument of the class that selects the training and the test images
+    train, test: argument (name, value) with which the class reads the training and the test images
     planes: function from an object of the class to its pixels, (n, C, s, s)
     targets: name of the attribute with the class numbers
     classes: class names; empty if the object has them
     files: required files, relative to `dataset.root`
-    own_unlabeled: for images that are published without classes: name and value of the argument, the file, and the
-        number of bytes per image; None = there are no such images
+    own_unlabeled: images that are published without classes: the argument (name, value) with which the class reads
+        them, their file, and the number of bytes per image; None = there are no such images
     """
 
     reader: str
@@ -71,7 +71,7 @@ def grayscale(reader: Any) -> Pixels:
 
 
 def by_flag(reader: str, channels: int, planes: Callable[[Any], Pixels], files: tuple[str, ...]) -> ReaderSpec:
-    """Describe a torchvision data set in which the argument train=True or train=False selects the images."""
+    """Describe a torchvision data set whose class has an argument `train`: True = training, False = test images."""
     return ReaderSpec(
         reader=reader,
         channels=channels,
@@ -85,7 +85,7 @@ def by_flag(reader: str, channels: int, planes: Callable[[Any], Pixels], files: 
 
 
 def idx_source(reader: str) -> ReaderSpec:
-    """Describe a torchvision data set in the format of MNIST: gray images in four IDX files."""
+    """Describe a torchvision data set whose files have the format of MNIST: gray images in four IDX files."""
     files = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
     return by_flag(reader, 1, grayscale, tuple(f"{reader}/raw/{file}-ubyte" for file in files))
 

@@ -26,14 +26,19 @@ _MOST_LOOKUPS = 10**6  # in the search for the folder of the images
 
 
 def identify_truth(dataset: Any) -> Any:
-    """Fill in the digest of the table of true classes if it selects images, so that it is part of the run id.
+    """Set `truth_sha256` to the digest of the table of true classes, if the table has an effect on the training.
+
+    It has an effect if unlabeled images are selected by their true classes (`imbalance_unlabeled` is not 1). The digest
+    makes the content of the table part of the run id.
+
+    Args:
+        dataset: settings of the data set.
 
     Returns:
-        The settings with `truth_sha256`, or unchanged if the table selects no images or cannot be read;
-        `Dataset.inspect` reports a table that cannot be read.
+        the settings; unchanged if the table has no effect or cannot be read (`Dataset.inspect` then reports the error).
 
     Raises:
-        SettingError: `truth_sha256` is given although no table selects images, or the table has another digest.
+        SettingError: `truth_sha256` is given although no table has an effect, or the table has another digest.
     """
     truth, expected = getattr(dataset, "truth", None), getattr(dataset, "truth_sha256", None)
     if truth is None or dataset.imbalance_unlabeled == 1:
@@ -62,8 +67,8 @@ def read_hidden_classes(
 ) -> list[int]:
     """Read the true class numbers of the unlabeled files from a table.
 
-    The table gives the name or the number of a class, or `other` for an image of another class, which gets the number
-    K. Files that are not in the table get UNKNOWN.
+    Each row of the table has the name or number of a class, or `other` for an image of another class, which gets the
+    number K. Files that are not in the table get the number UNKNOWN.
 
     Args:
         root: folder to which `truth` is relative.
@@ -101,12 +106,13 @@ def _read(path: Path, columns: Mapping[str, str | None]) -> Table:
 
 
 def _folder_of(table: Table, images: ImageNames, image_folder: str | None) -> str | None:
-    """Find the folder to which the file names in the table are relative; None if no folder fits.
+    """Find the folder to which the file names in the table are relative; None if no folder contains such a file.
 
-    `image_folder` and the root are tried; without `image_folder`, also the folders in the root.
+    `image_folder` is tried first, if given, and then the root. If `image_folder` is None, the folders in the root are
+    tried too.
 
     Raises:
-        DataError: several folders fit.
+        DataError: several folders in the root contain such a file.
     """
     for folder in (*([] if image_folder is None else [image_folder]), "."):
         if images.matching_folders(table.files, [folder])[1]:
@@ -150,7 +156,8 @@ def _find_classes(
         rows[number] = row
         hidden[number] = numbers.get(name, UNKNOWN)
     if files and not rows:
-        raise DataError(f"none of its files is unlabeled; names are relative to {shown(root)}, such as {files[0].name}")
+        needed = f"names must be relative to {shown(root)}, such as {files[0].name}"
+        raise DataError(f"the table names no unlabeled image of the data set; {needed}")
     if unknown:
         warnings.warn(f"{setting}: {_describe(unknown, classes)}", stacklevel=5)
     return hidden

@@ -12,7 +12,7 @@ from semisup.dataset._torchvision_readers import ReaderSpec, by_flag, nhwc
 
 @dataclass(frozen=True)
 class Cifar10(TorchvisionArrays):
-    """Settings of CIFAR-10. Keys: `conf/dataset/cifar10.yaml`."""
+    """Settings of CIFAR-10: the keys of `conf/dataset/cifar10.yaml`."""
 
     source: ClassVar[ReaderSpec] = by_flag(
         "CIFAR10",

@@ -12,7 +12,7 @@ from semisup.dataset._torchvision_readers import ReaderSpec, by_flag, nhwc
 
 @dataclass(frozen=True)
 class Cifar100(TorchvisionArrays):
-    """Settings of CIFAR-100. Keys: `conf/dataset/cifar100.yaml`."""
+    """Settings of CIFAR-100: the keys of `conf/dataset/cifar100.yaml`."""
 
     source: ClassVar[ReaderSpec] = by_flag(
         "CIFAR100", 3, nhwc, ("cifar-100-python/train", "cifar-100-python/test", "cifar-100-python/meta")

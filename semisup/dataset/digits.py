@@ -29,7 +29,7 @@ from semisup.images.decode_settings import DecodeSettings
 
 @dataclass(frozen=True)
 class Digits:
-    """Settings of the digits of scikit-learn. Keys: `conf/dataset/digits.yaml`."""
+    """Settings of the digits of scikit-learn: the keys of `conf/dataset/digits.yaml`."""
 
     size: int
     labels_per_class: int

@@ -29,7 +29,7 @@ FOLDER = "eurosat/2750"
 
 @dataclass(frozen=True)
 class EuroSat(SplitSettings, ImageFiles):
-    """Settings of EuroSAT. Keys: `conf/dataset/eurosat.yaml`."""
+    """Settings of EuroSAT: the keys of `conf/dataset/eurosat.yaml`."""
 
     test_share: float
 

@@ -13,6 +13,6 @@ from semisup.dataset._torchvision_readers import ReaderSpec, idx_source
 
 @dataclass(frozen=True)
 class FashionMnist(TorchvisionArrays):
-    """Settings of Fashion-MNIST. Keys: `conf/dataset/fashion_mnist.yaml`."""
+    """Settings of Fashion-MNIST: the keys of `conf/dataset/fashion_mnist.yaml`."""
 
     source: ClassVar[ReaderSpec] = idx_source("FashionMNIST")

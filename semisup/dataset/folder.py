@@ -39,7 +39,7 @@ from semisup.text import escape
 
 @dataclass(frozen=True)
 class Folder(ImageFiles):
-    """Settings of a data set of the user's own images. Keys: `conf/dataset/folder.yaml`."""
+    """Settings of a data set of the user's own images: the keys of `conf/dataset/folder.yaml`."""
 
     root: str = field(metadata=PATH)
     layout: str = field(metadata=added("auto"))
@@ -79,8 +79,8 @@ class Folder(ImageFiles):
         check_range("validation_share", self.validation_share, 0, 0.9)
         check_range("test_share", self.test_share, 0, 0.9)
         if (both := self.validation_share + self.test_share) > 0.9:
-            allowed = f"with dataset.validation_share={self.validation_share:g} the sum is {both:g}; it"
-            raise SettingError("test_share", self.test_share, f"{allowed} must be at most 0.9")
+            allowed = f"dataset.validation_share + dataset.test_share is {both:g}; it must be at most 0.9"
+            raise SettingError("test_share", self.test_share, allowed)
         check_range("labels_per_class", self.labels_per_class, 1)
         check_range("validation_per_class", self.validation_per_class, 1)
         check_folds(self.folds, self.fold)
@@ -192,8 +192,8 @@ class Folder(ImageFiles):
     def _shares(self, listing: Listing) -> tuple[float, float]:
         """Return the fractions of the labeled images that are chosen at random for validation and for test.
 
-        A fraction is 0 if the data have such a set. That for validation is also 0 with folds, or if `validation` is
-        null.
+        The fraction for validation is 0 if there is a validation set, if `folds` is set, or if `validation` is null.
+        The fraction for test is `test_share`.
 
         Raises:
             SettingError: there is a validation set and `folds` is set, or there is a test set and `test_share` is
@@ -213,11 +213,15 @@ class Folder(ImageFiles):
     ) -> tuple[FileSplit, FileSplit, FileSplit]:
         """Divide the images with a class into labeled images, images of the held-out fold, and remaining images.
 
-        The remaining images are those beyond `labels_per_class` and `imbalance`.
+        The remaining images are those that `labels_per_class` and `imbalance` do not select.
 
         Args:
             files: all images with a class.
-            orders: positions in `files` of the images of each class, in random order.
+            orders: for each class, the indices in `files` of its images in random order.
+            classes: names of the classes, in the order of their numbers.
+
+        Returns:
+            labeled images, held-out images (none without `folds`), and remaining images.
         """
         counts = labeled_counts([len(order) for order in orders], classes, self.labels_per_class, self.imbalance)
         chosen = [order[:count] for order, count in zip(orders, counts, strict=True)]
@@ -238,6 +242,6 @@ class Folder(ImageFiles):
         return files.rows(joined(chosen))
 
     def _orders(self, files: FileSplit, classes: list[str]) -> list[NDArray[numpy.int64]]:
-        """Return, for each class, the positions of its files in random order."""
+        """Return, for each class, the indices of its files in random order."""
         targets = numpy.array(files.targets, dtype=numpy.int64)
         return [shuffled_by_class(targets, number, self.split_seed) for number in range(len(classes))]

@@ -27,7 +27,7 @@ FILES = ("food-101/meta/train.json", "food-101/meta/test.json", "food-101/images
 
 @dataclass(frozen=True)
 class Food101(SplitSettings, ImageFiles):
-    """Settings of Food-101. Keys: `conf/dataset/food101.yaml`."""
+    """Settings of Food-101: the keys of `conf/dataset/food101.yaml`."""
 
     resize: str
     draft: bool

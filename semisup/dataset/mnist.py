@@ -12,6 +12,6 @@ from semisup.dataset._torchvision_readers import ReaderSpec, idx_source
 
 @dataclass(frozen=True)
 class Mnist(TorchvisionArrays):
-    """Settings of MNIST. Keys: `conf/dataset/mnist.yaml`."""
+    """Settings of MNIST: the keys of `conf/dataset/mnist.yaml`."""
 
     source: ClassVar[ReaderSpec] = idx_source("MNIST")

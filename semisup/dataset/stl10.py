@@ -17,7 +17,7 @@ UNLABELED = "stl10_binary/unlabeled_X.bin"
 
 @dataclass(frozen=True)
 class Stl10(TorchvisionArrays):
-    """Settings of STL-10. Keys: `conf/dataset/stl10.yaml`."""
+    """Settings of STL-10: the keys of `conf/dataset/stl10.yaml`."""
 
     source: ClassVar[ReaderSpec] = ReaderSpec(
         reader="STL10",

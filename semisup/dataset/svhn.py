@@ -14,7 +14,7 @@ from semisup.dataset._torchvision_readers import ReaderSpec, nchw
 
 @dataclass(frozen=True)
 class Svhn(TorchvisionArrays):
-    """Settings of Street View House Numbers. Keys: `conf/dataset/svhn.yaml`."""
+    """Settings of Street View House Numbers: the keys of `conf/dataset/svhn.yaml`."""
 
     source: ClassVar[ReaderSpec] = ReaderSpec(
         reader="SVHN",

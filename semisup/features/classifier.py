@@ -29,6 +29,14 @@ class Ensemble(nn.Module):
         self.distinct = [encoder for encoder in dict.fromkeys(self.encoders) if encoder is not None]
         self.networks = nn.ModuleList(encoder.build() for encoder in self.distinct)
 
+    def last_encoder(self) -> tuple[nn.Module | None, int]:
+        """Return the encoder network that is applied last, and its number of images in a forward pass.
+
+        Returns:
+            (None, 0) if no model has an encoder.
+        """
+        return (self.networks[-1], self.distinct[-1].batch) if self.distinct else (None, 0)
+
     def forward(self, images: Tensor) -> Tensor:
         """Compute the logits of the M models, (n, M, K), from (n, C, S, S) float images in [0, 1]."""
         inputs: dict[Encoder | None, Tensor] = {None: images}
@@ -39,9 +47,9 @@ class Ensemble(nn.Module):
 
 
 def _for_plain_images(encoder: Any) -> Any:
-    """Return the settings of an encoder with fixed values for the cache and the augmented views.
+    """Return the settings of an encoder, with fixed values for the cache and the augmented views.
 
-    Encoders that differ only in these settings compute the same features of images without augmentation.
+    Two encoders whose settings are then equal compute the same features of images without augmentation.
     """
     return dataclasses.replace(encoder, cache=None, views=1, view_seed=0)
 

@@ -142,7 +142,13 @@ def _publish(pack: FeaturePack, job: EncodingJob, positions: list[int], rows: li
 def _feature_rows(
     network: BackboneNetwork, job: EncodingJob, positions: list[int], watch: ProgressCallback, batches: int
 ) -> Iterator[Any]:
-    """Compute and yield the features of each image, in order: (K, D) float16, where K is the number of views."""
+    """Compute and yield the features of each image, in order: (K, D) float16, where K is the number of views.
+
+    Args:
+        positions: indices of the images, as in `EncodingJob.pixels`.
+        watch: shows progress.
+        batches: number of batches, for the progress.
+    """
     recipe = job.pack.recipe
     items = ((position, view) for position in positions for view in range(recipe.views))
     row: list[Any] = []
@@ -150,7 +156,7 @@ def _feature_rows(
         features = encode_batch(network, _views(job, some, recipe), recipe.encoder.batch).cpu()
         if not bool(torch.isfinite(features).all()):
             name = type(recipe.encoder).__name__
-            raise DataError(f"the encoder ({name}) gives features that float16 cannot hold; use another one")
+            raise DataError(f"the encoder ({name}) gives features that float16 cannot represent; use another encoder")
         for vector in features.numpy():
             row.append(vector)
             if len(row) == recipe.views:
@@ -167,7 +173,7 @@ def _views(job: EncodingJob, items: Iterable[tuple[int, int]], recipe: PackRecip
     """Build n augmented views of images as (n, C, S, S) float in [0, 1].
 
     Args:
-        items: position of the image and number of the view, for each of the n views.
+        items: for each of the n views, the index of the image and the number of the view.
     """
     views = []
     for position, view in items:
@@ -186,9 +192,9 @@ def _view(pixels: Tensor, digest: bytes, view: int, recipe: PackRecipe) -> Tenso
 
 @contextlib.contextmanager
 def encoding_mode() -> Iterator[None]:
-    """Within this context, the encoding of images is bit-reproducible.
+    """Context manager; images that are encoded in its body give bit-reproducible features.
 
-    One CPU thread is used; on a GPU, TF32 and the choice of kernels by timing are off.
+    torch uses one CPU thread. On a GPU, TF32 and the choice of kernels by timing are off.
     """
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     threads = torch.get_num_threads()

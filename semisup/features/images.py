@@ -55,22 +55,29 @@ class EncodedImages:
 
 @dataclass(frozen=True)
 class StoredViews:
-    """Augmentation for training on features: selects one of the K stored views of each image at random.
+    """Augmentation for training on features: it selects one of the K stored views of each image at random.
 
     strength: strength of the augmentation with which the views were computed
     table: features of the labeled and unlabeled images in K views
+    length: Euclidean length to which the features are scaled in advance, for a model whose first layer does so; None =
+        they are not scaled
     """
 
     strength: float
     table: FeatureTable
+    length: float | None = None
 
     def apply(self, pixels: Tensor, generator: torch.Generator) -> Tensor:
-        """Return the features of a random stored view of each image, (n, D, 1, 1) float32.
+        """Return the features of a random stored view of each image.
 
         Args:
             pixels: (n,) int64, row numbers of the images in the feature table (instead of pixels).
+
+        Returns:
+            (n, D, 1, 1) float32; scaled features are (n, D).
         """
-        if self.table.views == 1:
-            return self.table.gather(pixels)
-        view = torch.randint(self.table.views, (len(pixels),), generator=generator)
+        several = self.table.views > 1
+        view = torch.randint(self.table.views, (len(pixels),), generator=generator) if several else None
+        if self.length is not None:
+            return self.table.gather_scaled(self.length, pixels, view)
         return self.table.gather(pixels, view)

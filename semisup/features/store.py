@@ -82,7 +82,7 @@ class FeaturePack:
             self.places.setdefault(digest, (number, row))
 
     def missing(self, digests: Sequence[bytes]) -> list[int]:
-        """Return the positions of the images without stored features; of several equal images, only the first.
+        """Return the indices of the images without stored features; of several equal images, only the first.
 
         Args:
             digests: digest of each image.
@@ -122,7 +122,7 @@ class FeaturePack:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[bool]:
-        """Context that tries to lock the pack for writing.
+        """Context manager that tries to lock the pack for writing.
 
         Yields:
             True if this process may encode, False if another process has locked the pack.
@@ -169,7 +169,8 @@ class FeaturePack:
             digests: digest of each image; all must have stored features.
 
         Returns:
-            (n,) int64, the position of the file in `segments`, and (n,) int64, the row in this file.
+            (files, rows), each (n,) int64. files: index in `segments` of the file that contains the features of the
+            image. rows: its row in this file.
         """
         found = numpy.array([self.places[digest] for digest in digests], numpy.int64).reshape(-1, 2)
         return found[:, 0], found[:, 1]

@@ -9,10 +9,16 @@ from torch import Tensor
 from semisup.core.device import to_device
 from semisup.features.store import FeaturePack
 from semisup.images.on_disk import LazyImages
+from semisup.model.linear import scale_rows
+
+MAX_SCALED_BYTES = 2**28
+"""Largest size of a table whose rows are scaled in advance: scaling all rows then takes less time than it saves."""
+
+BLOCK = 1024  # rows
 
 
 class FeatureTable:
-    """The features of T images in K views, (T, K, D).
+    """The features of T images: D features for each of K views, (T, K, D).
 
     Args:
         pack: pack that contains the features of all these images.
@@ -36,6 +42,32 @@ class FeatureTable:
         elif self.count:
             lazy = LazyImages(pack.sources, which, rows, cpu)
             self.values = lazy[numpy.arange(len(rows))].view(torch.float16).to(device)  # (T * K, D)
+        self._scaled: dict[float, Tensor] = {}  # length -> (T * K, D) float32
+
+    @property
+    def nbytes(self) -> int:
+        """Number of bytes of memory that the table takes."""
+        return self.values.nbytes + sum(each.nbytes for each in self._scaled.values())
+
+    def can_scale(self, most_bytes: float) -> bool:
+        """Whether the rows can be scaled in advance: they are in memory, on the CPU, and not too many.
+
+        Args:
+            most_bytes: number of bytes of memory that the scaled rows may take.
+        """
+        # on a GPU, the sum of squares of a row can depend on the number of rows
+        is_small = 4 * self.count * self.views * self.dimension <= min(most_bytes, MAX_SCALED_BYTES)
+        return is_small and self.lazy is None and self.device.type == "cpu"
+
+    def scaled(self, length: float) -> Tensor:
+        """Return all features, scaled to the Euclidean length `length`, as (T * K, D) float32; computed once."""
+        if length not in self._scaled:
+            self._scaled.clear()
+            rows = torch.empty(self.values.shape, dtype=torch.float32)
+            for start in range(0, len(rows), BLOCK):
+                rows[start : start + BLOCK] = scale_rows(self.values[start : start + BLOCK].float(), length)
+            self._scaled[length] = rows
+        return self._scaled[length]
 
     def gather(self, position: Tensor, view: Tensor | None = None) -> Tensor:
         """Return the features of some images, as images with D channels and one pixel.
@@ -48,10 +80,23 @@ class FeatureTable:
             (U, D, 1, 1) float32 on the device.
         """
         if self.lazy is None:
-            position = to_device(position, self.device)
-            index = position * self.views + (0 if view is None else to_device(view, self.device))
-            values = self.values.index_select(0, index)
+            values = self.values.index_select(0, self._rows(position, view))
         else:
             index = position.cpu() * self.views + (0 if view is None else view)
             values = to_device(self.lazy[index].view(torch.float16), self.device)
         return values.float()[:, :, None, None]
+
+    def gather_scaled(self, length: float, position: Tensor, view: Tensor | None = None) -> Tensor:
+        """Return the features of some images, scaled to the Euclidean length `length`, as (U, D) float32.
+
+        Args:
+            position, view: as in `gather`.
+        """
+        return self.scaled(length).index_select(0, self._rows(position, view))
+
+    def _rows(self, position: Tensor, view: Tensor | None) -> Tensor:
+        """Compute the numbers of the rows of `values` with these images and views, (U,) int64 on the device."""
+        rows = to_device(position, self.device)
+        if self.views > 1:
+            rows = rows * self.views
+        return rows if view is None else rows + to_device(view, self.device)

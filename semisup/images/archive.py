@@ -51,9 +51,9 @@ _MAC_FOLDER = "__MACOSX"
 
 
 def is_archive(path: Path) -> bool:
-    """Whether a file is a tar or zip archive, by its first bytes or its name.
+    """Whether the first bytes or the name of a file are those of a tar or zip archive.
 
-    The archive may be compressed or damaged.
+    Compressed tar archives and damaged archives count too.
     """
     head = _head(path)
     if path.name.lower().endswith(COMPRESSED_SUFFIXES):
@@ -64,16 +64,16 @@ def is_archive(path: Path) -> bool:
 def list_archives(paths: Sequence[Path], *, keep_names: bool = False, cache: Path | None = None) -> ArchiveListing:
     """List the images of archives as if all were unpacked in one folder.
 
-    If several archives have a file of the same name, each name in the listing begins with the name of the archive that
-    contains the file, and `collision` is set.
+    If two archives contain a file of the same name, every name in the listing begins with the file name of its archive,
+    and `collision` is set.
 
     Args:
-        keep_names: list the names of the files that are not read, too; only for a single archive.
+        keep_names: also list the names of the files that are not read; only for a single archive.
         cache: folder in which listings are stored; None = no cache. Not used with `keep_names`.
 
     Raises:
-        DataError: an archive cannot be read or is rejected, or two archives with the same file name have a file of the
-            same name.
+        DataError: an archive cannot be read or is rejected; or two archives contain a file of the same name, and the
+            archives have the same file name too.
     """
     if keep_names and len(paths) == 1:
         return _list_archive(paths[0], keep_names=True)
@@ -141,7 +141,10 @@ def _unpacking(path: Path, command: str) -> str:
 
 
 def _add(listing: ArchiveListing, member: ArchivedImage, kind: str) -> str:
-    """Add a file of an archive to the listing, as an image or as an ignored file.
+    """Add a file or folder of an archive to the listing; a file is added as an image or as an ignored file.
+
+    Args:
+        kind: type of the member, such as FILE, FOLDER or SYMLINK.
 
     Returns:
         the reason why the file is ignored; "" if it is not ignored.
@@ -192,7 +195,7 @@ def _ends(member: ArchivedImage, suffix: str) -> tuple[bytes, bytes]:
 
 
 def _clean_name(raw: bytes, archive: Path) -> str:
-    """Normalize the path of a file in an archive to a printable POSIX path without `.`.
+    """Normalize the path of a file in an archive: printable, with slashes, without empty parts and parts `.`.
 
     Raises:
         DataError: the name leads outside the archive.
@@ -208,13 +211,13 @@ def _clean_name(raw: bytes, archive: Path) -> str:
 
 
 def _follow_hard_links(listing: ArchiveListing, links: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Add the hard links in a tar archive that lead to images; they are read as further images.
+    """Add to the listing, as further images, the hard links in a tar archive whose target is an image.
 
     Args:
         links: name and target of each hard link.
 
     Returns:
-        name of each link that leads to no image -> reason for ignoring it.
+        name of each other link -> reason for ignoring it.
     """
     broken: dict[str, str] = {}
     if not (pending := list(links)):
@@ -242,28 +245,29 @@ def _check_names(listing: ArchiveListing) -> None:
 
 def _repeated(archive: str, name: str) -> DataError:
     return DataError(
-        f"{shown(archive)}: two members have the name {name}; pack the files again, with each name only once"
+        f"{shown(archive)}: contains two files with the name {name}; pack the files again, with each name only once"
     )
 
 
 def _check_archive_names(paths: Iterable[Path], collision: str) -> None:
-    """Raise DataError if two archives have the same file name, because it must distinguish their files.
+    """Raise DataError if two archives have the same file name, which would be put before the names of their files.
 
     Args:
-        collision: description of the files with the same name, for the message.
+        collision: beginning of the message, which names two archives that contain a file of the same name.
     """
     seen: dict[str, Path] = {}
     for path in paths:
         other = seen.setdefault(escape_name(path.name), path)
         if other is not path:
-            fix = f"and {shown(other)} and {shown(path)} have the same file name; rename one of them"
+            fix = f"and the archives {shown(other)} and {shown(path)} have the same file name; rename one of them"
             raise DataError(f"{collision}, {fix}")
 
 
 def _collision(paths: Sequence[Path], listings: Sequence[ArchiveListing]) -> str:
-    """Describe the first name that two archives have in common, of an image or table; "" if there is none.
+    """Describe the first file name that occurs in two archives; "" if there is none.
 
-    A JSON file counts only if an image in the archives has the same name with another suffix.
+    Only images, tables and files with the class of an image are compared. A JSON file is compared only if an image has
+    the same name with another suffix.
     """
     seen: dict[str, Path] = {}
     if len(listings) < 2:
@@ -278,7 +282,7 @@ def _collision(paths: Sequence[Path], listings: Sequence[ArchiveListing]) -> str
                 stems = stems or {sample_name(image.name) for each in listings for image in each.images}
                 if sample_name(name) not in stems:
                     continue
-            return f"{shown(other)} and {shown(path)} both have a member {name}"
+            return f"{shown(other)} and {shown(path)} both contain a file {name}"
     return ""
 
 

@@ -13,13 +13,14 @@ from semisup.images.archive_members import ArchivedImage
 class ArchiveListing:
     """The files in one or several archives.
 
-    images: sorted by name
-    attached: name -> file with one of ATTACHED_SUFFIXES: tables, and files with the class of an image
+    images: image files, sorted by name
+    attached: name -> file that is not an image but can contain classes: a table (.csv, .tsv), or the class of a single
+        image (.cls, .json)
     folders: paths of all folders
-    ignored: (path of the folder, reason or suffix) -> number of files that are not read
+    ignored: (path of the folder, reason or suffix) -> number of files in this folder that are not read
     ignored_names: name of each file that is not read -> reason or suffix; empty if not requested
-    collision: text for messages about a file name that two archives have in common; "" = there is none. If there is
-        one, each name in this listing begins with the name of the archive that contains the file
+    collision: text for messages that names two archives with a file of the same name; "" = there are none. If there
+        are, each name in this listing begins with the file name of its archive
     """
 
     images: list[ArchivedImage] = field(default_factory=list)
@@ -31,7 +32,7 @@ class ArchiveListing:
 
 
 def sample_name(name: str) -> str:
-    """Return the path of a file up to the first dot in its name: the name of its sample in WebDataset."""
+    """Return the name that WebDataset gives to the sample of a file: the path up to the first dot in the file name."""
     folder, _, base = name.rpartition("/")
     return f"{folder}/{base.partition('.')[0]}"
 

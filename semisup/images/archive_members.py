@@ -44,7 +44,9 @@ class ZipMember(ArchivedImage):
 
 @dataclass(frozen=True, slots=True)
 class ParquetCell(ArchivedImage):
-    """An image in a row of a Parquet file; `position` is the number of the row, from 0; `bytes_` is an estimate.
+    """An image in a row of a Parquet file.
+
+    The inherited field `position` is the index of the row, from 0, and `bytes_` is an estimate.
 
     column: path of the column with the bytes of the images, such as `image.bytes`
     """
@@ -56,9 +58,9 @@ class ParquetCell(ArchivedImage):
 
 
 def in_storage_order(files: Sequence[ImageFile]) -> list[ImageFile]:
-    """Sort images inside archives by archive and position, so that they can be read fast.
+    """Sort images inside archives by archive and position, because reading in this order is fast.
 
-    Images that are files come first, in their original order.
+    Images that are not in an archive come first, in their original order.
     """
     archived, others = list[ArchivedImage](), list[ImageFile]()
     for file in files:

@@ -66,10 +66,10 @@ class DecodedImages:
     """Pixels of a list of files.
 
     pixels: (n, 3, S, S) uint8, one row per usable file: an array, or rows of a cache file on disk
-    names: name of the file of each row
-    decoded: position in the list of the file of each row, ascending
-    digests: sha256 of the content of each file of the list, in hexadecimal digits; "" for a file that was not read
-    quarantined: name and reason (a key of decode.REASONS) of each file without a row
+    names: for each row, the name of its file
+    decoded: for each row, the index of its file in the list, ascending
+    digests: for each file of the list, the sha256 of its content in hexadecimal digits; "" = the file was not read
+    quarantined: name and reason (a key of decode.REASONS) of each file that could not be decoded; it has no row
     animated: number of rows whose file has several frames or pages; only the first frame is decoded
     source: "cache" if nothing was decoded, "files" otherwise
     """
@@ -87,9 +87,11 @@ class _CacheEntry(NamedTuple):
     """Content of the cache for one list of files.
 
     path: path of the index file; None without a cache
-    indexed: digest of every file, or the reason why it was not read, from the index file; None without an index file
-    digests: the same, from the index file or by hashing the files; None if it will be computed by decoding
-    pack: pixels from the cache; None if the cache has none for these files
+    indexed: content of the index file: for every file its digest, or the reason why it was not read; None = there is no
+        valid index file
+    digests: the same as `indexed`, computed by hashing the files if there is no index file; None = computed later,
+        while the files are decoded
+    pack: pixels from the cache; None = the cache has none for these files
     """
 
     path: Path | None
@@ -194,7 +196,8 @@ def _decode(results: Iterable[DecodeResult], files: Files, settings: DecodeSetti
     """Collect the decoded pixels in memory.
 
     Returns:
-        the digest of every file, or the reason why it was not read; and the pixels.
+        (digests, pack). digests: for every file the sha256 of its content, or the reason why it was not read. pack: the
+        pixels in memory.
     """
     pixels = numpy.empty((len(files), 3, settings.size, settings.size), numpy.uint8)
     digests: list[str] = []
@@ -211,7 +214,7 @@ def _usable(results: Iterable[DecodeResult], digests: list[str], bad: dict[int, 
 
     Args:
         digests: this function appends the digest of every file, or the reason why it was not read.
-        bad: this function adds position -> reason for each unusable file.
+        bad: this function adds index of the file -> reason, for each unusable file.
     """
     for position, result in enumerate(results):
         digests.append(result.sha256 or str(result.reason))
@@ -227,7 +230,8 @@ def _decode_to_pack(
     """Write the decoded pixels to a pack (cache file), one image at a time.
 
     Returns:
-        the digest of every file, or the reason why it was not read; and the pack.
+        (digests, pack). digests: for every file the sha256 of its content, or the reason why it was not read. pack: the
+        written pack.
 
     Raises:
         DataError: the pack cannot be written.
@@ -242,7 +246,10 @@ def _decode_to_pack(
                 animated += is_animated
             return digests, writer.finish(_pack_path(cache, settings, digests), bad, animated, settings.size)
     except OSError as error:
-        reason = "pixels beyond dataset.memory_gb are kept there; increase that, or free space in dataset.cache"
+        reason = (
+            "images that do not fit in dataset.memory_gb are stored there; increase dataset.memory_gb, or free disk"
+            " space, or set dataset.cache=FOLDER to a folder on another disk"
+        )
         raise DataError(f"the image cache {cache} cannot be written ({error}): {reason}") from error
 
 
@@ -278,9 +285,9 @@ def _decoded_images(
 
 
 def _timestamps_stable(files: Files, digests: Sequence[str], started: int) -> bool:
-    """Whether files whose size and times stay the same are sure to have the same content.
+    """Whether a later change of the files can be detected by their sizes and times.
 
-    This is not sure if a file was modified less than RACY_NS before it was read, or was unreadable.
+    It cannot if a file was modified less than RACY_NS before it was read, or if a file was unreadable.
     """
     latest = max((max(file.mtime_ns, file.ctime_ns) for file in files), default=0)
     return latest < started - RACY_NS and "unreadable" not in digests

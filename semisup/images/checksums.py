@@ -18,7 +18,7 @@ MAX_THREADS = 8
 
 
 class BlockChecksums:
-    """Checksums of the blocks of data that are added in chunks of any size."""
+    """CRC-32 checksums of consecutive blocks of BLOCK bytes; the data are added in chunks of any size."""
 
     def __init__(self) -> None:
         self.full: list[int] = []
@@ -45,7 +45,7 @@ def checksum_blocks(content: memoryview) -> list[int]:
 
 
 def verify_blocks(descriptor: int, offset: int, length: int, sums: Sequence[int], into: memoryview | None) -> bool:
-    """Whether `length` bytes of a file, starting at `offset`, match the block checksums `sums`.
+    """Whether the `length` bytes of a file from `offset` on have the block checksums `sums`.
 
     Args:
         descriptor: file descriptor of the open file.

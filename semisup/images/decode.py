@@ -87,7 +87,7 @@ class Decoded(NamedTuple):
     """Pixels of a decoded image file, and whether the file has several frames.
 
     pixels: (3, S, S) uint8, contiguous, RGB
-    animated: whether the file has several frames or pages; `pixels` are those of the first
+    animated: whether the file has several frames or pages; `pixels` are then the pixels of the first one
     """
 
     pixels: Pixels

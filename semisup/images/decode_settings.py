@@ -58,9 +58,9 @@ class DecodeSettings:
         return 8 * self.max_pixels + 2**24
 
     def fingerprint(self) -> str:
-        """Return as text everything besides the file on which the pixels depend.
+        """Return a text with the settings, VERSION and the versions of the decoders.
 
-        These are the settings, VERSION and the versions of the decoders.
+        The pixels of an image depend only on its file and on this text.
         """
         decoders = {name: features.version(name) for name in DECODERS}
         decoders |= {"pillow": PIL.__version__, "pillow_heif": heif_version()}

@@ -70,12 +70,12 @@ class DuplicateImage(NamedTuple):
 class Duplicates(NamedTuple):
     """Groups of duplicate images, by kind.
 
-    counts: kind -> number of groups; the other fields contain only the first groups of each kind
-    leaks: equal images in several splits, at least one of which is validation or test
-    two_classes: equal images with different known classes
-    repeats: all other equal images
-    near: pairs of near duplicates in two splits or with two classes, as in `leaks` and `two_classes`; at most
-        MOST_PAIRS are counted
+    counts: kind (name of another field) -> number of all groups; the fields list only the first groups
+    leaks: groups of equal images in several splits, at least one of which is validation or test
+    two_classes: groups of equal images with different known classes; a group can be in `leaks` too
+    repeats: all other groups of equal images
+    near: pairs of near duplicates of which one is in validation or test and the other in another split, or which have
+        different known classes; at most MOST_PAIRS are counted
     """
 
     counts: dict[str, int]
@@ -88,7 +88,7 @@ class Duplicates(NamedTuple):
 def find_duplicates(images: Mapping[str, Images]) -> Duplicates:
     """Search for equal images and near duplicates among all images.
 
-    Two unlabeled images are not compared as near duplicates.
+    No near duplicates are searched for between two unlabeled images.
 
     Args:
         images: split -> images; the pixels of all images have the same shape.
@@ -112,10 +112,9 @@ def find_duplicates(images: Mapping[str, Images]) -> Duplicates:
 
 
 def equal_only(groups: Iterable[Iterable[DuplicateImage]]) -> Duplicates:
-    """Divide groups of equal images by kind; near duplicates are not searched for.
+    """Sort groups of equal images into the kinds `leaks`, `two_classes` and `repeats` of `Duplicates`.
 
-    Returns:
-        leaks = groups in more than one split, two_classes = groups with different classes, repeats = all others.
+    The result contains no near duplicates (`near` is empty).
     """
     groups_of: dict[str, list[list[DuplicateImage]]] = {"leaks": [], "two_classes": [], "repeats": []}
     counts = dict.fromkeys(groups_of, 0)
@@ -135,7 +134,7 @@ def equal_only(groups: Iterable[Iterable[DuplicateImage]]) -> Duplicates:
 
 
 class _AllImages:
-    """The images of all splits, numbered consecutively; the number of an image is called its row."""
+    """The images of all splits, numbered consecutively from 0; an argument `row` is the number of an image."""
 
     def __init__(self, splits: Sequence[str], images: Sequence[Images]) -> None:
         self.splits, self.images = splits, images
@@ -146,7 +145,7 @@ class _AllImages:
         self.is_evaluation = torch.tensor([split not in _TRAINED_ON for split in splits])
 
     def place(self, row: int) -> tuple[int, int]:
-        """Return the number of the split that contains an image, and the position of the image in the split."""
+        """Return the index of the split that contains an image, and the index of the image in this split."""
         number = bisect_right(self.ends, row)
         return number, row - (self.ends[number - 1] if number else 0)
 
@@ -159,7 +158,8 @@ class _AllImages:
 
         Args:
             rows: numbers of the images.
-            is_repeat: (n,) bool; this function sets it for all images of the group except the first.
+            is_repeat: (n,) bool for all n images; this function sets it to True for all images of the group except the
+                first.
         """
         for row in rows:
             is_repeat[row] = row != rows[0]
@@ -171,13 +171,13 @@ class _AllImages:
         return hashlib.sha256(self.images[number].pixels[own].numpy().tobytes()).digest()
 
     def harmful(self, pairs: Tensor) -> Tensor:
-        """Find the pairs of images that are in two classes, or in two splits of which one is validation or test.
+        """Find the pairs with different known classes, and the pairs in two splits of which one is validation or test.
 
         Args:
-            pairs: (2, m) numbers of images.
+            pairs: (2, m) row numbers of the two images of each pair.
 
         Returns:
-            (m,) bool.
+            (m,) bool, True = the pair is harmful.
         """
         splits, targets = self.split[pairs].long(), self.targets[pairs]
         leaking = (splits[0] != splits[1]) & self.is_evaluation[splits].any(0)
@@ -220,10 +220,11 @@ def _differ(targets: Sequence[int]) -> bool:
 
 
 def _descriptors(images: Sequence[Pixels]) -> tuple[Tensor, Tensor]:
-    """Compute the gray means and the dHash of images, by which they are compared.
+    """Compute the gray means and the dHash of n images, by which they are compared.
 
     Returns:
-        (n, 256) uint8, the means over a 16 x 16 grid; and (n, 64) int8, the bits of the dHash as +1 and -1.
+        (n, 256) uint8, the mean gray levels of the fields of a 16 x 16 grid; and (n, 64) int8, the bits of the dHash as
+        +1 and -1.
     """
     count, row = sum(map(len, images)), 0
     means, bits = torch.empty(count, _GRID**2, dtype=torch.uint8), torch.empty(count, _BITS, dtype=torch.int8)
@@ -238,9 +239,9 @@ def _descriptors(images: Sequence[Pixels]) -> tuple[Tensor, Tensor]:
 
 
 def _equal(dataset: _AllImages, means: Tensor) -> Iterator[Sequence[int]]:
-    """Yield groups of images with equal pixels, as the numbers of the images.
+    """Yield the row numbers of each group of images with equal pixels.
 
-    Only images with equal gray means are compared, by the sha256 of their pixels.
+    The sha256 of the pixels is compared, but only between images with equal gray means.
 
     Args:
         means: (n, 256) uint8, gray means of all images.
@@ -259,12 +260,14 @@ def _equal(dataset: _AllImages, means: Tensor) -> Iterator[Sequence[int]]:
 
 
 def _near(bits: Tensor, means: Tensor, first: int) -> Iterator[Tensor]:
-    """Yield pairs of near duplicates as (2, m) numbers of images; nearly uniform images are skipped (see FLAT).
+    """Yield pairs of near duplicates: (2, m) row numbers of the two images of m pairs.
+
+    Nearly uniform images are skipped (see FLAT).
 
     Args:
         bits: (n, 64) int8, dHash of all images.
         means: (n, 256) uint8, gray means of all images.
-        first: at least one image of each pair has a number below this.
+        first: only pairs in which one row number is below this are searched for.
     """
     is_varied = means.amax(1) - means.amin(1) >= FLAT if len(means) else torch.zeros(0, dtype=torch.bool)
     # the means are compared too, because different objects on a plain background often have the same dHash
@@ -315,7 +318,8 @@ def report_duplicates(duplicates: Duplicates, classes: tuple[str, ...], on_dupli
     if messages and on_duplicate == STOP:
         raise DataError(f"{'; '.join(messages)}: keep one of each, or continue with dataset.on_duplicate=warn")
     if duplicates.near:
-        messages.append(f"{counts['near']} pair(s) of near duplicates of these kinds ({_some(duplicates.near)})")
+        kinds = "in different splits or classes"
+        messages.append(f"{counts['near']} pair(s) of near duplicates {kinds} ({_some(duplicates.near)})")
     if messages:
         warnings.warn(f"{'; '.join(messages)}: see data_report.json", stacklevel=4)
 

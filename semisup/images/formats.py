@@ -1,4 +1,4 @@
-"""Detect the image formats that are read, by suffix and first bytes.
+"""Detect by suffix and first bytes whether a file has one of the image formats that are read.
 
 A file with one of the suffixes counts as an image; for all other files, the first bytes decide. This module does not
 import Pillow.

@@ -35,10 +35,7 @@ if METHOD == "forkserver":
 
 @contextlib.contextmanager
 def starting_processes() -> Iterator[None]:
-    """Context in which worker processes are started.
-
-    They do not import the user's script (`__main__`), and ignore Ctrl-C while they start.
-    """
+    """Context manager for starting worker processes: they do not import the user's script and ignore Ctrl-C."""
     # Ctrl-C is blocked in the new processes too: one that is still importing its modules would print a traceback
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
@@ -72,10 +69,10 @@ def decode_isolated(
     If the process dies, it is restarted, and the file is tried once more, unless the time limit was exceeded.
 
     Args:
-        act: function from a file to its result; it is called in the process.
+        act: function that is called in the process with each file and returns its result.
         first: function that is called once when the process starts.
-        died: function from a file and a reason ("crashed" or "too slow") to the result for a file that killed the
-            process.
+        died: function that is called with each file that killed the process and the reason ("crashed" or "too slow"),
+            and returns the result of this file.
 
     Raises:
         DataError: MAX_CONSECUTIVE_CRASHES files in a row killed the process.
@@ -91,7 +88,8 @@ def decode_isolated(
                 if crashes == MAX_CONSECUTIVE_CRASHES:
                     raise DataError(
                         f"decoding {MAX_CONSECUTIVE_CRASHES} files in a row killed the process; the last is "
-                        f"{file.name}. If memory is short, use fewer workers or a lower max_pixels"
+                        f"{file.name}. If the machine has too little memory, set dataset.workers=1 or a lower"
+                        " dataset.max_pixels"
                     ) from error
                 yield died(file, error.reason)
 

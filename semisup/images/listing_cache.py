@@ -1,7 +1,7 @@
 """Store the listings of archives, so that an unchanged archive is not listed again.
 
-Each listing has its own file in the folder `listings` of the cache: a digest in the first line, then the listing as
-JSON. The name of the file is the digest of path, size, times and inode of the archive.
+The folder `listings` of the cache has one file for each archive, named by a digest of the archive's path, size, times
+and inode. The first line of the file is a checksum of the rest, which is the listing as JSON.
 """
 
 import contextlib
@@ -71,7 +71,7 @@ def _encode(listing: ArchiveListing) -> bytes:
 
 
 def _columns(members: list[ArchivedImage]) -> dict[str, list[Any]]:
-    """Convert the files of an archive to one list of values for each field, such as name and position."""
+    """Convert the files of an archive to columns: name of a field, such as `position` -> its value for each file."""
     names = ["name", "bytes_", "position", *(_ZIP_FIELDS if members and isinstance(members[0], ZipMember) else ())]
     return {name: [getattr(member, name) for member in members] for name in names}
 
@@ -82,7 +82,7 @@ def _load(file: Path, path: Path, status: os.stat_result) -> ArchiveListing | No
     Args:
         file: the file of the listing in the cache.
         path: the archive.
-        status: status of the archive.
+        status: result of `os.stat` for the archive.
     """
     try:
         digest, _, body = file.read_bytes().partition(b"\n")

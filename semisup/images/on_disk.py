@@ -78,8 +78,8 @@ class LazyImages:
 
     Args:
         sources: arrays of images, (m, C, S, S) each, in files or in memory.
-        which: (n,) integers, the position in `sources` of the array that contains each image.
-        row: (n,) integers, the row of each image in this array.
+        which: (n,) integers, for each image the index in `sources` of the array that contains it.
+        row: (n,) integers, for each image its row in this array.
         device: device to which the images are moved when they are indexed.
     """
 
@@ -93,7 +93,7 @@ class LazyImages:
         return len(self.row)
 
     def to(self, device: torch.device) -> "LazyImages":
-        """Return an object for the same images that moves them to another device when they are indexed."""
+        """Return a copy of this object with another device; no image is read."""
         return LazyImages(self.sources, self.which, self.row, device)
 
     def __getitem__(self, index: Any) -> Tensor:

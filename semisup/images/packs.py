@@ -2,9 +2,10 @@
 
 A pack contains, in this order:
 
-    prefix: magic bytes, version of the format, length of the header, sha256 of the header and its length
+    prefix: magic bytes, version of the format, length of the header, sha256 of the header and of this length
     pixels: (n, 3, S, S) uint8
-    header: JSON with the pack's key, the files without pixels and the reasons, and the checksums of the pixels
+    header: JSON with the pack's key, the indices of the files without pixels and the reasons, the number of files with
+            several frames, and the checksums of the pixels
 
 The checksums are verified before any pixel is used.
 """
@@ -33,7 +34,7 @@ class ImagePack(NamedTuple):
     """Content of a pack, a cache file with the pixels of a list of image files.
 
     pixels: (n, 3, S, S) uint8
-    bad: position in the list of files -> reason, for each file without pixels
+    bad: for each file without pixels, its index in the list of files -> the reason
     animated: number of images whose file has several frames; only the first frame is decoded
     """
 
@@ -79,7 +80,7 @@ class PackWriter:
         """Write the header, rename the file to `path`, and return the pack, without reading the pixels into memory.
 
         Args:
-            bad: position in the list of files -> reason, for each file without pixels.
+            bad: for each file without pixels, its index in the list of files -> the reason.
             animated: number of images whose file has several frames.
             size: S, the side of the images.
         """

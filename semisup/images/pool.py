@@ -91,7 +91,7 @@ def decode_file(file: ImageFile, settings: DecodeSettings) -> DecodeResult:
         return _decode_one(file, settings)
     except MemoryError as error:
         raise DataError(
-            f"{file.name}: not enough memory to decode it; use a lower max_pixels or fewer workers"
+            f"{file.name}: not enough memory to decode it; set a lower dataset.max_pixels or dataset.workers=1"
         ) from error
 
 
@@ -173,14 +173,15 @@ def _unfinished(
     pending: deque[tuple[Sequence[ImageFile], Future[list[DecodeResult]]]],
     chunks: deque[Sequence[ImageFile]],
 ) -> list[ImageFile]:
-    """Collect the files to decode again one by one after a worker process died.
+    """Collect the files that are decoded again one by one, after a worker process died.
 
-    These are the files of all chunks that failed, and at least MAX_CONSECUTIVE_CRASHES files if there are so many.
+    Returns:
+        the files of all chunks that failed. If these are fewer than MAX_CONSECUTIVE_CRASHES, the next files are added.
 
     Args:
         first: the first chunk that failed.
-        pending: the chunks after it that were submitted, with their results; the failed ones are removed.
-        chunks: the chunks that were not submitted yet; those that are used are removed.
+        pending: the later chunks that were submitted, with their results; this function removes those it returns.
+        chunks: the chunks that were not submitted yet; this function removes those it returns.
     """
     files = list(first)
     while pending and not _succeeded(pending[0][1]):
@@ -208,7 +209,7 @@ def _init_pool_worker(settings: DecodeSettings, parquet: bool) -> None:
 
 
 def _prepare(settings: DecodeSettings, parquet: bool) -> None:
-    """Limit the memory of this decoding process, after loading pyarrow if Parquet files are read."""
+    """Limit the memory of this decoding process; if Parquet files are read, import pyarrow first."""
     if parquet:
         # before the limit, because pyarrow needs much memory
         import semisup.images.parquet_cells  # noqa: F401

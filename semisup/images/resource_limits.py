@@ -1,6 +1,6 @@
 """Set time and memory limits of a decoding process, so that a malicious file cannot stop the run.
 
-The operating system enforces the limits: Linux both, macOS only the time limit, Windows neither.
+Linux enforces both limits, macOS only the time limit, and Windows neither.
 """
 
 import contextlib
@@ -28,9 +28,9 @@ TOO_SLOW = -getattr(signal, "SIGPROF", 27)
 
 
 def limit_memory(settings: DecodeSettings) -> None:
-    """Limit the memory of this process to the need of the largest accepted image; beyond it, MemoryError is raised.
+    """Limit the memory of this process to what decoding an image of `max_pixels` pixels takes.
 
-    This function has no effect on systems other than Linux.
+    If more is needed, Python raises MemoryError. This function has no effect on systems other than Linux.
     """
     try:
         import resource
@@ -47,7 +47,7 @@ def limit_memory(settings: DecodeSettings) -> None:
 
 @contextlib.contextmanager
 def time_limit() -> Iterator[None]:
-    """Context that kills this process by SIGPROF if it takes more than SECONDS of CPU time."""
+    """Context manager; its body may use SECONDS of CPU time, after which the signal SIGPROF ends the process."""
     if not hasattr(signal, "setitimer"):
         yield
         return

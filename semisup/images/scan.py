@@ -50,10 +50,10 @@ class ImageFile:
     """An image file, as it was at the time of the scan.
 
     path: path of the file
-    name: path relative to the root of the data set, with slashes and printable; the name of the image in the files of a
-        run
+    name: name of the image in the files of a run: the path relative to the root of the data set, printable and with
+        slashes
     bytes_: size of the file
-    mtime_ns, ctime_ns, inode: one of these or the size changes when the content changes
+    mtime_ns, ctime_ns, inode: times and inode of the file, by which changes of its content are detected
     """
 
     path: str
@@ -76,7 +76,8 @@ class Scan:
     ignored: reason -> number of ignored entries. The reasons are "hidden" (a hidden folder counts once), "other
         suffix", "symlink" (links are not followed), "broken symlink", "seen already" (a link to a file or folder that
         the scan has visited), "not a regular file" (FIFO, socket, device), "vanished" (removed during the scan),
-        OUTPUT_FOLDER and HEIC_HINT
+        OUTPUT_FOLDER (files that this program or W&B wrote) and HEIC_HINT (a HEIC image, but the package to read it is
+        not installed)
     suffixes: suffix, with its dot -> number of files ignored as "other suffix"; "." = files without a suffix
     """
 
@@ -101,8 +102,8 @@ def scan(
         follow_symlinks: include the targets of links. Each file and folder is included once; if it can be reached with
             and without a link, its name is the path without a link.
         recursive: search the subfolders; if not, they are not counted as ignored.
-        ignored_names: this function adds the name of each ignored entry -> reason, or suffix if the reason is "other
-            suffix". None = the names are not collected.
+        ignored_names: this function adds to it, for each ignored entry, its name -> the reason, or its suffix if the
+            reason is "other suffix". None = the names are not collected.
 
     Raises:
         DataError: a folder is missing or unreadable.
@@ -134,7 +135,7 @@ def to_scan(files: Iterable[ImageFile], ignored: Counter[str]) -> Scan:
 
     Args:
         files: the image files, in order.
-        ignored: reason, or suffix with its dot -> number of ignored entries.
+        ignored: suffix, with its dot -> number of files ignored because of it; other reason -> number of entries.
     """
     suffixes = {reason: count for reason, count in sorted(ignored.items()) if reason.startswith(".")}
     reasons = {reason: count for reason, count in ignored.items() if reason not in suffixes}
@@ -187,11 +188,11 @@ def class_folders(folder: Path, *, follow_symlinks: bool) -> dict[str, Path]:
 
 
 def by_class_name(named: Iterable[tuple[str, Folder]], shown_folder: str) -> dict[str, Folder]:
-    """Map class names to their folders, sorted by the bytes of the names.
+    """Build a dictionary from class names to folders, sorted by the bytes of the names.
 
     Args:
-        named: class name in the Unicode normalization form NFC, and folder, of each class.
-        shown_folder: path of the folder that contains them, for the message.
+        named: for each class, its name in the Unicode normalization form NFC, and its folder.
+        shown_folder: path of the folder that contains these folders, for the message.
 
     Raises:
         DataError: two folders have the same name.
@@ -301,8 +302,8 @@ def _is_image(path: str, status: os.stat_result, seen: set[tuple[int, int]] | No
     """Whether a directory entry that is not a folder is an image file; if not, count it in `ignored`.
 
     Args:
-        seen: device and inode of the image files found so far. An entry with one of these is ignored; a new image file
-            is added. None = do not check.
+        seen: (device, inode) of each image file found so far. An entry that is one of these files is ignored; a new
+            image file is added to `seen`. None = do not check.
     """
     if seen is not None and (status.st_dev, status.st_ino) in seen:
         ignored.note(path, "seen already")
@@ -326,7 +327,8 @@ def reason_to_ignore(suffix: str, ends: Callable[[], tuple[bytes, bytes]]) -> st
         ends: function that returns the first and the last bytes of the file.
 
     Returns:
-        HEIC_HINT, or for a file that is no image its suffix ("." without a suffix); None if the file is read.
+        HEIC_HINT if the file is a HEIC image and the package to read it is not installed. The suffix, or "." if there
+        is none, if the file is not an image.
     """
     if suffix in SUFFIXES:
         return HEIC_HINT if suffix in HEIC_SUFFIXES and heif_version() is None and is_heif(ends()[0]) else None
@@ -342,7 +344,7 @@ def describe_ignored(counts: Mapping[str, int]) -> str:
     """Describe the files that are not read, such as "ignored 150 files: 120 .txt, 30 .csv"; "" if there are none.
 
     Args:
-        counts: suffix or reason -> number of files. Reasons other than HEIC_HINT are left out.
+        counts: suffix or other reason -> number of files. Only suffixes and HEIC_HINT are described.
     """
     listed = {key: count for key, count in counts.items() if key.startswith(".") or key == HEIC_HINT}
     parts = sorted(listed.items(), key=lambda item: (-item[1], item[0]))
@@ -353,10 +355,10 @@ def describe_ignored(counts: Mapping[str, int]) -> str:
 
 
 def with_ignored(message: str, counts: Mapping[str, int]) -> str:
-    """Return the message, followed by a description of the ignored files if there are any.
+    """Append to `message` a description of the ignored files, if there are any.
 
     Args:
-        counts: suffix or reason -> number of files.
+        counts: suffix or other reason -> number of files.
     """
     return "; ".join(filter(None, (message, describe_ignored(counts))))
 
@@ -377,7 +379,11 @@ def _ends(path: str) -> tuple[bytes, bytes]:
 
 
 def _is_new(path: str, status: os.stat_result, seen: set[tuple[int, int]], ignored: _Ignored) -> bool:
-    """Whether a folder is not in `seen`; if so, add it to `seen`, otherwise count it in `ignored`."""
+    """Whether a folder is visited for the first time; then add it to `seen`, otherwise count it in `ignored`.
+
+    Args:
+        seen: (device, inode) of each visited folder and of each image file found so far.
+    """
     if (status.st_dev, status.st_ino) in seen:
         ignored.note(path, "seen already")
         return False
@@ -409,6 +415,6 @@ def _unreadable(path: Path | str, error: OSError) -> DataError:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a name is that of a hidden file or of Windows' Thumbs.db."""
+    """Whether a name begins with a dot, or is Thumbs.db, a hidden file of Windows."""
     # such as .DS_Store, ._a.jpg, .ipynb_checkpoints and .nfs0001
     return name.startswith(".") or name.lower() == "thumbs.db"

@@ -24,7 +24,7 @@ class DamagedArchiveError(ValueError):
 class TarEntry(NamedTuple):
     """A member of a tar archive.
 
-    name: bytes as in the archive
+    name: the bytes of the name, as in the archive
     kind: FILE, FOLDER, HARD_LINK, SYMLINK or OTHER (devices, sparse files)
     position, size: offset and size of the data in the archive, in bytes
     target: name of the member to which a link leads
@@ -43,7 +43,9 @@ def is_tar(head: bytes) -> bool:
 
 
 def list_tar(descriptor: int) -> Iterator[TarEntry]:
-    """Yield the members of the tar archive in an open file, or of several archives that were joined to one file.
+    """Yield the members of the tar archive in an open file.
+
+    The file can also consist of several tar archives, one after another.
 
     Raises:
         DamagedArchiveError: a header is damaged, or the archive is truncated.
@@ -64,7 +66,9 @@ def list_tar(descriptor: int) -> Iterator[TarEntry]:
                 break
             raise DamagedArchiveError("is truncated; copy or download it again")
         if not _has_checksum(header):
-            raise DamagedArchiveError(f"is damaged: the header at byte {position} has a wrong checksum")
+            raise DamagedArchiveError(
+                f"is damaged: the header at byte {position} has a wrong checksum; copy or download it again"
+            )
         ended = False
         fields = common | own
         flag, start = header[156:157], position + BLOCK

@@ -18,10 +18,11 @@ _OTHER_METHODS = {9: "deflate64", 12: "bzip2", 14: "lzma", 93: "zstd", 95: "xz",
 class ZipEntry(NamedTuple):
     """A member of a zip archive.
 
-    name: bytes, in UTF-8
+    name: the bytes of the name, in UTF-8
     kind: FILE, FOLDER, SYMLINK or OTHER
     position: offset of the local header in the archive, in bytes
-    size, packed: size of the file, and of its data in the archive, in bytes
+    size: size of the file in bytes
+    packed: size of its data in the archive in bytes
     deflated: whether the data are compressed
     crc: CRC-32 of the file
     """

@@ -49,4 +49,4 @@ def place_images(paths: Sequence[str], labels: Iterable[PseudoLabel]) -> list[Pl
 def _check_folder_name(name: str) -> None:
     """Raise DataError if the name of a class cannot be the name of a class folder of a data set."""
     if not name or name.startswith(".") or "/" in name or "\0" in name or len(os.fsencode(name)) > MAX_BYTES:
-        raise DataError(f"class {escape(name)}: cannot be the name of a folder; --no-folders writes only the tables")
+        raise DataError(f"class {escape(name)}: cannot be the name of a folder; type --no-folders to write tables only")

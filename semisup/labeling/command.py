@@ -133,7 +133,7 @@ def _check_output(output: Path, data: RunData) -> None:
     """Raise SettingError if the output folder is inside the data set."""
     for key, scanned in data.scanned.items():
         if Path(os.path.realpath(output)).is_relative_to(os.path.realpath(scanned)):
-            allowed = f"must not be inside {key} ({escape(str(scanned))}), whose images are the data"
+            allowed = f"must not be inside {key} ({escape(str(scanned))}), because its images are the data set"
             raise SettingError("--output", output, f"{allowed}; use another folder")
 
 

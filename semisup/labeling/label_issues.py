@@ -1,9 +1,9 @@
 """Find given labels that look wrong, by confident learning (arXiv 1911.00068) with cleanlab.
 
 Confident learning compares each label with class probabilities. The run's own model was trained on the labels, so it
-would agree with wrong ones. Therefore the probabilities come from cross-validation of logistic regression on the
-embeddings, which does not see the label that it judges. The embeddings of a trained network contain information from
-the labels, so wrong labels are harder to find than with a frozen encoder.
+would agree with wrong ones. Therefore the probabilities come from logistic regression on the embeddings with
+cross-validation: a label is judged by a fit to other images. The embeddings of a trained network contain information
+from the labels, so wrong labels are harder to find than with a frozen encoder.
 """
 
 import warnings
@@ -27,7 +27,7 @@ Integers = NDArray[numpy.int64]
 
 
 class LabelIssues(NamedTuple):
-    """Labels that look wrong, most suspicious first.
+    """The m labels that look wrong, most suspicious first.
 
     rows: (m,) row numbers of the images in the labeled set
     suggested: (m,) class with the largest probability
@@ -52,7 +52,7 @@ def require_cleanlab() -> None:
 
 
 def find_label_issues(embeddings: NDArray[Any], targets: Integers, num_classes: int) -> LabelIssues:
-    """Find the labels that are probably wrong by cross-validated probabilities.
+    """Find the labels that are probably wrong, by comparing them with cross-validated class probabilities.
 
     Args:
         embeddings: (n, D), one row for each labeled image.

@@ -24,7 +24,7 @@ class LabelingTask(NamedTuple):
     given: the given class; "" = unlabeled
     suggested: the most probable class
     confidence: probability of the suggested class, in [0, 1]
-    score: uncertainty of the prediction, or how suspicious the given class is
+    score: how uncertain the prediction is, for an unlabeled image; how suspicious the given class is, for a labeled one
     """
 
     file: str

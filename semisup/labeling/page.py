@@ -1,4 +1,4 @@
-"""Render an HTML page with thumbnails of the images to label and of the labels to check."""
+"""Render an HTML page with thumbnails of the images to label, and of the images whose labels should be checked."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ MAX_THUMBNAILS = 200
 
 
 def review_page(data: RunData, to_label: Sequence[ReviewedImage], to_check: Sequence[ReviewedImage]) -> bytes:
-    """Render the page of images to label and of labels to check; equal content gives equal bytes."""
+    """Render the page of images to label and images whose labels should be checked; equal input gives equal bytes."""
     groups = [
         _group("next", "Label next", "most useful first, with the predicted class", to_label, data.unlabeled),
         _group("check", "Labels that look wrong", "the given class, then the suggested one", to_check, data.labeled),

@@ -47,7 +47,7 @@ def selected_by_run(run: Path, paths: list[str]) -> tuple[list[PseudoLabel], str
             "add --threshold 0.9 to use the predictions of this run's best model instead"
         ) from None
     selected = [PseudoLabel(row.number, row.target, row.confidence) for row in rows if row.weight > 0]
-    problem = "selected no pseudo-label in its last round" if rows else "made no pseudo-labels"
+    problem = "selected no pseudo-label in its last labeling" if rows else "has no pseudo-labels"
     return selected, "" if selected else problem
 
 

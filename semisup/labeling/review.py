@@ -1,4 +1,4 @@
-"""List the images to label and the labels to check, as CSV tables and as tasks of Label Studio."""
+"""List the images to label and the images whose labels should be checked, as CSV tables and Label Studio tasks."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -26,7 +26,8 @@ class ReviewedImage(NamedTuple):
     given: the given class; "" = unlabeled
     suggested: the most probable class
     confidence: probability of the suggested class, in [0, 1]
-    score: uncertainty of the prediction, or how suspicious the given class is; at least 0
+    score: how uncertain the prediction is, for an unlabeled image; how suspicious the given class is, for a labeled
+        one; at least 0
     """
 
     row: int

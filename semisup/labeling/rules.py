@@ -5,11 +5,11 @@ entropy    largest uncertainty -sum_k p_k ln p_k
 spread     images that are similar to many uncertain images, to which no labeled image is similar: the set S that
            maximizes
 
-               sum_i u_i max_{j in L and S} s_ij      s_ij = max(0, z_i . z_j)^POWER
+               sum_i u_i max_{j in L or S} s_ij       s_ij = max(0, z_i . z_j)^POWER
 
            over the unlabeled images i, with L = the labeled images, u = the uncertainty of `margin`, and z =
-           centered embeddings of unit length. S is found greedily: facility location, whose greedy solution has at
-           least 63 % of the largest gain (Nemhauser et al. 1978, doi 10.1007/BF01588971).
+           centered embeddings of unit length. S is found greedily, which gives at least 63 % of the largest
+           possible gain (facility location, Nemhauser et al. 1978, doi 10.1007/BF01588971).
 """
 
 from typing import Any
@@ -47,8 +47,8 @@ def select_images(
         count: number of images, at most N.
 
     Returns:
-        The row numbers of the chosen images, most useful first, and the uncertainty of each image. The uncertainty is
-        that of the rule `entropy` if this is the rule, else that of the rule `margin`.
+        The row numbers of the chosen images, most useful first, and the uncertainty of each: the entropy with the rule
+        `entropy`, otherwise the uncertainty of `margin`.
     """
     uncertainty = entropy_uncertainty(probabilities) if rule == "entropy" else margin_uncertainty(probabilities)
     if rule == "spread":

@@ -17,7 +17,7 @@ from semisup.core.device import to_device
 from semisup.core.events import Event
 from semisup.core.inference import apply_temperature, predict
 from semisup.core.sampling import gather_images, infinite_batch, num_batches
-from semisup.core.types import LabeledPredictions, PolicyContext, PolicyOutput, Prefetchable, PseudoLabels, StateDict
+from semisup.core.types import LabeledPredictions, PolicyContext, PolicyOutput, PseudoLabels, StateDict
 from semisup.errors import check_range
 from semisup.method._diagnostics import pool_labeled_event
 from semisup.method._losses import debias_logits, observe_selection
@@ -193,8 +193,8 @@ def unlabeled_batch(training: TrainingContext, position: Position, ratio: int) -
     """
     unlabeled, labeled = _draw_indices(training, position.step, ratio)
     pixels = gather_images(training.unlabeled, unlabeled)
-    if isinstance(training.unlabeled.pixels, Prefetchable):
-        training.unlabeled.pixels.ahead(_draw_indices(training, position.step + 1, ratio)[0])
+    if training.prefetchable is not None:
+        training.prefetchable.ahead(_draw_indices(training, position.step + 1, ratio)[0])
     if len(labeled):
         pixels = torch.cat((pixels, gather_images(training.labeled, labeled - len(training.unlabeled))))
     return Batch(to_device(torch.cat((unlabeled, labeled)), pixels.device), pixels)
@@ -207,8 +207,9 @@ def _draw_indices(training: TrainingContext, step: int, ratio: int) -> tuple[Ten
         Numbers of unlabeled images, in [0, N), and of labeled images, in [N, N + L).
     """
     size = len(training.unlabeled) + len(training.labeled)
-    index = infinite_batch(training.seed, "unlabeled", size, ratio * training.batch_size, step)
-    return index[index < len(training.unlabeled)], index[index >= len(training.unlabeled)]
+    index = infinite_batch(training.seed, "unlabeled", size, ratio * training.batch_size, step).numpy()
+    unlabeled = index < len(training.unlabeled)  # selection by a mask is faster in numpy
+    return torch.from_numpy(index[unlabeled]), torch.from_numpy(index[~unlabeled])
 
 
 def select_and_record(
@@ -316,8 +317,8 @@ def forward_weak_strong(
     strong = training.view(training.augment, batch.pixels.index_select(0, selected), "strong", position.step)
     seed_dropout(training.seed, position.step)  # dropout draws as if the weak views had had no pass
     labeled, strong_logits = training.student(torch.cat((images, strong))).float().split((len(images), len(strong)))
-    forward = ForwardPass(labeled, weak_logits[selected], strong_logits, selection.targets[selected], weight[selected])
-    return forward, memory
+    weak_logits, chosen, weight = (each.index_select(0, selected) for each in (weak_logits, selection.targets, weight))
+    return ForwardPass(labeled, weak_logits, strong_logits, chosen, weight), memory
 
 
 @torch.no_grad()

@@ -96,7 +96,8 @@ class FixMatch(OnlineMethod):
 
     def _labeled_step(self, training: TrainingContext, logits: Tensor, targets: Tensor) -> StepLoss:
         """Compute the mean loss of all views of the labeled images; the logged accuracy is that of the weak views."""
-        loss = labeled_cross_entropy(training, logits, targets.repeat(len(logits) // len(targets)))
+        views = len(logits) // len(targets)
+        loss = labeled_cross_entropy(training, logits, targets.repeat(views) if views > 1 else targets)
         return StepLoss(loss, labeled_sums(loss, logits[: len(targets)], targets))
 
 

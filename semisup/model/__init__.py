@@ -76,6 +76,17 @@ class Pretrained(Protocol):
 
 
 @runtime_checkable
+class ScalesInput(Protocol):
+    """Interface of the settings of a model that first scales the values of each image to the Euclidean length `scale`.
+
+    The model takes values that are scaled already in the shape (n, D).
+    """
+
+    @property
+    def scale(self) -> float: ...
+
+
+@runtime_checkable
 class ResizesImages(Protocol):
     """Interface of the settings of a model that resizes images to a given size (`input_size`) before its network."""
 

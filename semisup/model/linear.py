@@ -37,11 +37,20 @@ class Linear:
 
 
 class UnitLength(nn.Module):
-    """Layer that flattens the values of each image and scales them to Euclidean length `length`: (n, ...) -> (n, D)."""
+    """Layer that flattens the values of each image and scales them to Euclidean length `length`.
+
+    It maps (n, C, S, S) images to (n, D). Rows of the shape (n, D) are returned unchanged: they are features that were
+    scaled by `scale_rows` before, once for all steps.
+    """
 
     def __init__(self, length: float) -> None:
         super().__init__()
         self.length = length
 
     def forward(self, images: Tensor) -> Tensor:
-        return normalize(images.flatten(1), dim=1) * self.length
+        return images if images.ndim == 2 else scale_rows(images.flatten(1), self.length)
+
+
+def scale_rows(rows: Tensor, length: float) -> Tensor:
+    """Scale each row of (n, D) values to the Euclidean length `length`; the other rows have no effect on a row."""
+    return normalize(rows, dim=1) * length

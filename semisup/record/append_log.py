@@ -1,7 +1,7 @@
 """Log files to which whole lines are appended.
 
-A checkpoint of a run has the number of lines of each log. A run that resumes from the checkpoint deletes all later
-lines.
+A checkpoint of a run contains the number of lines of each log. A run that resumes from the checkpoint deletes the lines
+that were written after it.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ class AppendLog:
     """A log file to which whole lines are appended.
 
     Args:
-        path: path for writing; it can lead through an open handle of the directory.
+        path: path by which the file is opened, such as /proc/self/fd/3/metrics.jsonl (see `DirectoryHandle`).
         public_path: path of the file in messages; None = `path`.
     """
 
@@ -52,7 +52,7 @@ class AppendLog:
     def sync(self) -> int:
         """Flush the log to disk and return its number of lines.
 
-        The directory must be flushed, too, so that a new file survives a power loss.
+        The caller must also flush the directory; otherwise a new file may be lost in a power loss.
         """
         if self._file is not None:
             try:

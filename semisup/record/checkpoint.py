@@ -115,7 +115,7 @@ def _reject_foreign_zip(payload: bytes) -> None:
         # from a compressed archive of 200 kB, torch would unpack 200 MB
         parts = archive.infolist()
         if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
-            raise ValueError("the file is a zip archive with compressed parts, and torch.save compresses none")
+            raise ValueError("the file is a zip archive with compressed parts, so torch.save did not write it")
         if sum(part.file_size for part in parts) > len(payload):
             raise ValueError("the parts of the zip archive are larger than the file")
         if any(".." in part.filename.split("/") or part.filename.startswith(("/", "\\")) for part in parts):
@@ -174,7 +174,8 @@ def load_state(folder: Path) -> tuple[dict[str, Any], dict[str, int]] | None:
     """Load the newest undamaged training state of a run.
 
     Returns:
-        (state, name of each log -> its number of lines when the state was saved); None if there are no checkpoints.
+        (state, lines); None if there are no checkpoints. lines: name of each log -> its number of lines when the state
+        was saved.
 
     Raises:
         RecordError: there are checkpoints, but none of them is usable.

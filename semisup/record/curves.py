@@ -22,9 +22,9 @@ CLASSES = ("round", "epoch", "step", "class", "labeled", "kept", "coverage", "ac
 
 
 class EvalThresholdCurve(NamedTuple):
-    """Threshold curve (coverage and accuracy by threshold), with its step, epoch and set of images.
+    """Threshold curve (coverage and accuracy by threshold) of a set of images, with its step and epoch.
 
-    on: `validation`, or `pool` for the unlabeled set
+    on: the set of images: `validation`, or `pool` for the unlabeled set
     """
 
     step: int

@@ -158,8 +158,8 @@ def resume_environment(before: Mapping[str, Any], now: Mapping[str, Any]) -> dic
     others = [f"{name} {differences[name]}" for name in RESULT_PACKAGES if name in differences]
     if others:
         raise RecordError(
-            f"the run was started with other package versions ({', '.join(others)}); use those "
-            "versions, or another name=NAME"
+            f"the run was started with other package versions ({', '.join(others)}); install those "
+            "versions, or start a new run with name=NAME"
         )
     if differences:
         message = ", ".join(f"{name} {each}" for name, each in differences.items())
@@ -169,6 +169,7 @@ def resume_environment(before: Mapping[str, Any], now: Mapping[str, Any]) -> dic
     return {"environment": before} | ({"continued_in": now} if now and now != before else {})
 
 
+@cache
 def package_version(package: str) -> str | None:
     """Return the version of an installed package; None if it is not installed."""
     try:

@@ -65,9 +65,9 @@ def observe(path: Path, fingerprint: Fingerprint) -> Observation:
 
 
 def observe_siblings(run_directory: Path) -> None:
-    """Observe the lock files of all runs in the same folder.
+    """Observe the lock files of a run and of all other runs in the same folder.
 
-    Then waiting for several stale locks takes no longer than waiting for one.
+    So all stale locks are recognized after the same waiting time, and not one after another.
     """
     for pattern in ("*/owner.json", ".*/*/owner.json"):
         for path in run_directory.parent.glob(pattern):

@@ -48,19 +48,19 @@ class LockedDirectory:
         return self.lock.directory.bound
 
     def public_path(self, path: str | Path) -> Path:
-        """Convert a path below `bound` to the path by which the user knows the file."""
+        """Convert a path that begins with `bound` to the same path that begins with `folder`, for messages."""
         assert self.lock.directory is not None, "the lock is held"
         return self.lock.directory.public_path(path)
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """Return a context for writing in the run directory, which checks that this process still holds the lock.
+        """Context manager for writing in the run directory; it checks that this process still holds the lock.
 
-        Every write in the directory must be made in this context.
+        Every write in the directory must be made in the body of this context manager.
 
         Raises:
             LockLostError: this process no longer holds the lock.
-            OSError: a write in the context failed; the error has the path that the user knows.
+            OSError: a write failed; the error names the file by its path in `folder`.
         """
         self.lock.assert_held()
         try:

@@ -3,8 +3,8 @@
 An added key gets the value that leaves the results of an old run unchanged. This value may differ from the default of
 today.
 
-`DEFINITIONS` is the version of the meaning of settings; it is increased when the effect of a setting changes. A run
-whose config is affected by such a change can be read and compared, but not trained again (`changes_since`).
+`DEFINITIONS` is a version number that is increased when a setting with the same name and value gets another effect. A
+run whose config is affected by such a change can be read and compared, but not trained again (`changes_since`).
 """
 
 from typing import Any, NamedTuple
@@ -16,12 +16,12 @@ DEFINITIONS = 2
 
 
 class Change(NamedTuple):
-    """A change of the meaning of settings in a version of semisup.
+    """A change of the effect of settings in a version of semisup.
 
     version: value of `DEFINITIONS` from which the change applies
-    affected: dotted key -> values; a config is affected if each of these keys has one of its values
+    affected: key, such as `method.name` -> values; a config is affected if each of these keys has one of its values
     sentence: description of the change, for the error message
-    after: versions of semisup that have `DEFINITIONS` equal to `version`, but may not have this change
+    after: versions of semisup that save configs with `definitions` equal to `version`, but may lack this change
     """
 
     version: int
@@ -179,11 +179,11 @@ def migrate(config: ConfigDict) -> ConfigDict:
 
 
 def changes_since(config: ConfigDict, version: object = None) -> list[str]:
-    """List the changes in the meaning of settings that affect a config and were made after it was saved.
+    """List the changes of the effect of settings that affect a config and were made after it was saved.
 
     Args:
-        config: a saved config; its setting `definitions` is the version of the meaning of settings when it was saved.
-            Without `definitions`, the list is empty.
+        config: a saved config; its setting `definitions` is the value of `DEFINITIONS` when it was saved. Without this
+            setting, the result is [].
         version: version of semisup that trained a run with this config; None = unknown.
 
     Returns:

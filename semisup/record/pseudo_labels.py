@@ -1,7 +1,8 @@
 """Write and read pseudo_labels.csv: the pseudo-labels of the unlabeled set in every labeling round.
 
-The columns are round, epoch, step, path, class, confidence, weight, kept (1 if the weight is positive), and, if images
-can be rejected, `score`. The file has one line for each image and each round in which the image got a pseudo-label.
+The columns are round, epoch, step, path, class, confidence, weight, kept (1 if the weight is positive), and score (only
+if the setting `reject` is used). The file has one line for each image and each round in which the image got a
+pseudo-label.
 """
 
 import csv

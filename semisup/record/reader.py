@@ -207,7 +207,8 @@ def _count_key(open_: list[tuple[set[str], bool] | None], event: Any) -> None:
     """Check the next key of a YAML mapping, and add it to the keys of the mapping.
 
     Args:
-        open_: for each open mapping, its keys and whether a key comes next; None for an open list.
+        open_: the mappings and lists in which the event is nested, outermost first: for a mapping, its keys so far and
+            whether a key comes next; for a list, None.
         event: the YAML event of the next key or value.
 
     Raises:

@@ -1,7 +1,9 @@
 """Rungs: points of a training at which successive halving compares runs and stops the worse ones.
 
 A rung is a fraction of the full training, such as 0.1. A run has reached a rung at its first evaluation at or after
-this fraction of its steps or epochs. Runs are compared by their best evaluation until then.
+this fraction of its steps or epochs. Runs are compared by their best evaluation until then. Only the evaluations of the
+schedule (`train.evaluate_every`, `train.evaluate_every_steps`) count: a method that also evaluates before it labels the
+unlabeled set would otherwise have more evaluations than others, and these cannot select its best model.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,13 +13,13 @@ Row = Mapping[str, Any]
 
 
 def selection_metric(select_by: str) -> tuple[str, int]:
-    """Return the validation metric that `train.select_by` names, and the sign with which a higher value is better.
+    """Return the name of the validation metric that `train.select_by` selects, and whether higher values are better.
 
     Args:
         select_by: value of `train.select_by`, such as accuracy.
 
     Returns:
-        The metric, such as val/accuracy; and 1, or -1 for the loss.
+        (metric, sign). metric: such as val/accuracy. sign: 1 if higher values are better; -1 for the loss.
     """
     return f"val/{select_by}", -1 if select_by == "loss" else 1
 
@@ -32,7 +34,9 @@ class RungScore:
 
     def __init__(self, train: Mapping[str, Any], share: float) -> None:
         self.length_key, length = ("step", train["steps"]) if train["steps"] is not None else ("epoch", train["epochs"])
-        self.position = share * length
+        self.position, self.length = share * length, length
+        every_steps = train["evaluate_every_steps"]
+        self.every = ("epoch", train["evaluate_every"]) if every_steps is None else ("step", every_steps)
         self.metric, self.sign = selection_metric(train["select_by"])
         self.step: int | None = None
         """Step of the first evaluation at or after the rung; None until then."""
@@ -45,23 +49,28 @@ class RungScore:
 
     @property
     def score(self) -> float | None:
-        """The best value so far of the metric `train.select_by`, negative for the loss, so that higher is better."""
+        """Best value so far of the metric that `train.select_by` selects; for the loss, its negative value."""
         return None if self.best is None else self.sign * self.best
 
     def add(self, rows: Iterable[Row]) -> "RungScore":
         """Read further rows of metrics.jsonl.
 
-        Rows after the first evaluation at or after the rung are ignored.
+        Rows after the first evaluation at or after the rung are ignored (see the top of this module).
 
         Returns:
             this object.
         """
         for row in rows:
             value = row.get(self.metric)
-            if self.reached or value is None:
+            if self.reached or value is None or not self._is_scheduled(row):
                 continue
             choose = max if self.sign > 0 else min
             self.best = value if self.best is None else choose(self.best, value)
             if row[self.length_key] >= self.position:
                 self.step = row["step"]
         return self
+
+    def _is_scheduled(self, row: Row) -> bool:
+        """Whether an evaluation is one of the schedule, not one that only the method needed."""
+        unit, every = self.every
+        return bool(row[unit] % every == 0 or row[self.length_key] >= self.length)

@@ -1,4 +1,4 @@
-"""Store the first part of a training, which several runs of a sweep share, until the unlabeled set is first labeled.
+"""Store the first part of a training, up to the first labeling of the unlabeled set, for several runs of a sweep.
 
 <folder>/shared_start-00000123-<digest>.pt    a checkpoint: state of the training, logs, settings and data (the key)
 <folder>/owner.json                           the lock of the process that trains this part
@@ -41,20 +41,21 @@ class SharedStart(NamedTuple):
     seconds: float
 
     def metadata(self) -> dict[str, Any]:
-        """Return the entry in run.json of a run that continues from this shared start.
+        """Return what run.json records of the shared start in each run that continues from it.
 
-        It names the run that trained the shared start, and its steps, epochs and seconds, which are not repeated.
+        The record contains the id of the run that trained the shared start, and its numbers of steps, epochs and
+        seconds.
         """
         done = {"steps": self.snapshot["step"], "epochs": self.snapshot["epoch"]}
         return {"from": self.run, **done, "saved_seconds": self.seconds}
 
 
 class SharedStartCache:
-    """Directory in which the runs of a sweep store their shared start, with a lock.
+    """Directory for the shared start (first part of the training) of several runs of a sweep, with a lock.
 
     Args:
         folder: the directory; created when it is needed.
-        of: plain data of everything on which the shared start depends: settings, data, package versions.
+        of: everything on which the shared start depends, as plain data: settings, data, package versions.
     """
 
     def __init__(self, folder: Path, of: dict[str, Any]) -> None:

@@ -46,8 +46,8 @@ RECORDED_STATUSES = (
 def interruptions(before: dict[str, Any]) -> dict[str, int]:
     """Count how often a run ended before it was finished, by cause.
 
-    A cause is the name of a signal, `halving`, `killed` (the process ended without recording a cause) or a status such
-    as `failed`.
+    A cause is the name of a signal, `halving` (stopped by successive halving), `killed` (the process ended without
+    recording a cause), or a status such as `failed`.
 
     Args:
         before: content of run.json before this process started; {} if there was none.

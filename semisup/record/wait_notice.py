@@ -12,7 +12,7 @@ PLAIN_INTERVAL_SECONDS = 30.0
 
 
 class WaitNotice:
-    """Context that shows a countdown on standard error; on a terminal, the countdown is erased at the end."""
+    """Context manager that shows a countdown on standard error; on a terminal, the countdown is erased at the end."""
 
     def __init__(self) -> None:
         self.width = 0

@@ -26,7 +26,7 @@ def check_weights(path: Path, weights: Any, model: Mapping[str, Tensor]) -> None
         RecordError: a tensor is not usable; the message names it.
     """
     if not isinstance(weights, Mapping):
-        raise RecordError(f"{path}: holds no weights")
+        raise RecordError(f"{path}: contains no weights; use another checkpoint or train again")
     for name, value in weights.items():
         if problem := _problem(str(name), value, model.get(name)):
             raise RecordError(f"{path}: the tensor {escape(name)} {problem}; use another checkpoint or train again")
@@ -52,7 +52,7 @@ def _problem(name: str, value: Any, expected: Tensor | None) -> str:
     if not isinstance(value, Tensor):
         return f"is a {type(value).__name__}"
     if expected is not None and value.dtype != expected.dtype:
-        return f"has dtype {_short(value.dtype)}, and the model has {_short(expected.dtype)}"
+        return f"has dtype {_short(value.dtype)}, but the model has {_short(expected.dtype)}"
     if (value.is_floating_point() or value.is_complex()) and not bool(torch.isfinite(value).all()):
         return "has values that are NaN or infinite"
     if name.rpartition(".")[2] == VARIANCE and bool((value < 0).any()):

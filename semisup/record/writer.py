@@ -16,7 +16,7 @@ from semisup.core.csv_cells import csv_text
 from semisup.core.events import EvalEnd, Event, Finished, MetricsRow, PoolLabeled
 from semisup.core.types import ThresholdCurve
 from semisup.errors import DataError, FinishedError, LockLostError, RecordError
-from semisup.record import checkpoint, finite, is_finished, probabilities
+from semisup.record import checkpoint, finite, is_finished, labeled_features, probabilities
 from semisup.record.append_log import AppendLog
 from semisup.record.curves import (
     CLASSES,
@@ -39,15 +39,15 @@ from semisup.runtime.secrets import redact
 from semisup.text import escape_line
 
 SCHEMA = 1
-OTHER_DATA = "the data set has changed since this run began; use another name=, or delete the run directory"
+OTHER_DATA = "the data set has changed since this run began; type name=NAME for a new run, or delete the run directory"
 PREDICTIONS = ("split", "path", "class", "predicted", "confidence")
 
 
 class RunWriter:
-    """Context in which the files of a run directory are written during training.
+    """Context manager that writes the files of a run directory during training.
 
-    The directory is locked in this context, and the status of the run is recorded at the end. If another process took
-    over the lock, or the directory was deleted or moved, LockLostError is raised and nothing more is written.
+    It locks the directory, and records the status of the run at the end. If another process took over the lock, or the
+    directory was deleted or moved, LockLostError is raised and nothing more is written.
 
     Args:
         folder: the run directory; created if missing.
@@ -149,7 +149,7 @@ class RunWriter:
         self._write_status(RunStatus.RUNNING)
 
     def resume(self) -> dict[str, Any] | None:
-        """Prepare to continue an interrupted run: load its newest state, and delete the later lines of its logs.
+        """Prepare to continue an interrupted run: load its newest state, and delete the log lines written after it.
 
         Returns:
             the state of the training; None if there are no checkpoints.
@@ -161,7 +161,7 @@ class RunWriter:
         found = checkpoint.load_state(self.folder / "checkpoints")
         if found and (of := found[0].pop("of", None)) != self._identity():
             raise RecordError(
-                f"{self.folder}: its checkpoint belongs to {of}, not to {self._identity()}; delete the run's folder"
+                f"{self.folder}: its checkpoint belongs to {of}, not to {self._identity()}; delete the run directory"
             )
         if found and "environment" in self.before:
             self.about = self.about | resume_environment(self.before["environment"], self.environment)
@@ -260,7 +260,7 @@ class RunWriter:
             draw: function from the run directory to name -> path of each plot.
 
         Returns:
-            name of each plot -> its path as the user knows it.
+            name of each plot -> its path in the run directory.
         """
         with self.directory.writing():
             files = draw(self.directory.bound)
@@ -287,6 +287,9 @@ class RunWriter:
         if event.probabilities:
             arrays = [event.probabilities[split].numpy() for split in event.predictions]
             self.directory.write(probabilities.FILE, probabilities.encode_probabilities(numpy.concatenate(arrays)))
+        if event.labeled_features is not None:
+            content = labeled_features.encode_labeled_features(event.labeled_features.numpy())
+            self.directory.write(labeled_features.FILE, content)
         self._write_status(RunStatus.DONE, plots=plots)
         self.directory.write_json("summary.json", summary)
         return summary

@@ -11,6 +11,7 @@ from semisup.analysis.advice.out_of_class import OutOfClass
 from semisup.analysis.advice.validation_size import ValidationSize, Z
 from semisup.analysis.comparison import Row, format_settings
 from semisup.analysis.folds import repetitions
+from semisup.report.wording import measure_name
 from semisup.text import counted, escape, listed
 
 HEADLINES = {
@@ -51,8 +52,8 @@ def _labels_alone(finding: LabelsAlone) -> str:
     labels = " for these labels" if finding.gain.for_these_labels else ""
     text = (
         f"{HEADLINES[finding.verdict]}: {_name(finding.row)} reaches {100 * finding.accuracy:.1f} % {finding.split} "
-        f"accuracy, the best labels-only runs {100 * finding.alone:.1f} %. The gain is {interval.mean:+z.1f} points, "
-        f"95 % interval {interval.low:+z.1f} to {interval.high:+z.1f}{labels} {over}."
+        f"{measure_name(finding.row)}, the best labels-only runs {100 * finding.alone:.1f} %. The gain is "
+        f"{interval.mean:+z.1f} points, 95 % interval {interval.low:+z.1f} to {interval.high:+z.1f}{labels} {over}."
     )
     if finding.split != "test":
         text += " It is measured on the validation images that selected the setting, so it is optimistic."
@@ -67,17 +68,18 @@ def _out_of_class(finding: OutOfClass) -> str:
     mean, count = finding.mean, counted(finding.seeds, "seed")
     if finding.score == "reject":
         reason = (
-            f"The option reject accepts {_percent(mean.unlabeled)} of them, with a limit that "
-            f"{_percent(mean.validation)} of the validation images reach"
+            f"The option reject accepts {_percent(mean.unlabeled)} of the unlabeled images, but "
+            f"{_percent(mean.validation)} of the validation images"
         )
     else:
         reason = (
-            f"The confidence of {_percent(mean.unlabeled)} of them is at least {mean.limit:.3f}, but that of "
-            f"{_percent(mean.validation)} of the validation images"
+            f"The confidence is at least {mean.limit:.3f} for {_percent(mean.unlabeled)} of the unlabeled images, but "
+            f"for {_percent(mean.validation)} of the validation images"
         )
     return (
-        f"The unlabeled set seems to contain images of no class: about {_percent(finding.share)} of the "
-        f"{mean.unlabeled_images:,} images or more (lower limit {_percent(finding.lowest)}, {count}). {reason}."
+        f"The unlabeled set seems to contain images that belong to none of the classes: about "
+        f"{_percent(finding.share)} of the {mean.unlabeled_images:,} images or more (lower limit "
+        f"{_percent(finding.lowest)}, {count}). {reason}."
     )
 
 
@@ -115,9 +117,9 @@ def _more_labels(finding: MoreLabels) -> str:
     return (
         f"{MORE} more labels would help more than {tried}: with {finding.labels:.0f} labels in place of "
         f"{finding.fewer:.0f}, labels alone reach {100 * finding.at_labels:.1f} % in place of "
-        f"{100 * finding.at_fewer:.1f} % {finding.split} accuracy, so that {MORE} more are expected to add "
-        f"{finding.expected:.1f} points. {_name(finding.row)} adds {finding.gain:.1f} points to the best labels-only "
-        f"runs. The labels add {advantage.mean:.1f} points more, 95 % interval {advantage.low:+z.1f} to "
+        f"{100 * finding.at_fewer:.1f} % {finding.split} {measure_name(finding.row)}, so that {MORE} more are expected "
+        f"to add {finding.expected:.1f} points. {_name(finding.row)} adds {finding.gain:.1f} points to the best "
+        f"labels-only runs. The labels add {advantage.mean:.1f} points more, 95 % interval {advantage.low:+z.1f} to "
         f"{advantage.high:+z.1f} over {advantage.seeds} seeds."
     )
 

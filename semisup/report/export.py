@@ -14,7 +14,7 @@ from typing import Any
 from semisup.analysis.comparison import Comparison, ReferenceGain, ReferenceGroup, Row, Spread
 from semisup.analysis.datasets import dataset_label
 from semisup.analysis.gains import BASELINE, CONTROL, LABELS_ONLY
-from semisup.analysis.runs import Run
+from semisup.analysis.runs import ACCURACY, Run
 from semisup.core.csv_cells import protect_cell
 from semisup.record import finite
 from semisup.report.wording import mean_gain
@@ -51,9 +51,9 @@ def as_csv(comparisons: list[Comparison], beside: Path) -> bytes:
 def as_json(parts: list[tuple[Comparison, str]], beside: Path) -> bytes:
     """Format comparisons as JSON.
 
-    For one data set, the object has, among others, the keys `best` (the best row), `rows` (sorted by validation
-    accuracy) and `runs`. For several data sets, it has the list `data_sets`, with one such object for each, and the
-    list `runs` of all runs.
+    For one data set, the object has, among others, the keys `best` (the best row), `selected_by` (the validation metric
+    by which rows are ranked), `rows` (best first) and `runs`. For several data sets, it has the list `data_sets`, with
+    one such object for each, and the list `runs` of all runs.
 
     Args:
         parts: the comparison of each data set and its summary text.
@@ -63,6 +63,7 @@ def as_json(parts: list[tuple[Comparison, str]], beside: Path) -> bytes:
         {
             "sentence": sentence,
             "columns": comparison.columns,
+            "selected_by": comparison.select_by,
             "best": _row(comparison.best) if comparison.best else None,
             "rows": [_row(row) for row in comparison.rows],
             "references": [_reference(reference) for reference in comparison.references],
@@ -90,13 +91,18 @@ def _run(comparison: Comparison, run: Run, beside: Path) -> dict[str, Any]:
         "seed": run.seed,
         **({} if run.fold is None else {"fold": run.fold}),
         **{key: flat.get(key) for key in comparison.columns},
-        **{name: run.number(name) for name in (*LENGTHS, *SCORES, *LABELING)},
+        **{name: run.number(name) for name in (*LENGTHS, *SCORES, *_further_scores(comparison), *LABELING)},
         **{name: value for name in OPEN_SET if (value := run.number(name)) is not None},
         "seconds": run.seconds,
         **_pair("control", run.control_id, references.get(CONTROL)),
         **_pair("labels_only", None, references.get(LABELS_ONLY)),
         **_pair("baseline", run.baseline_id, references.get(BASELINE)),
     }
+
+
+def _further_scores(comparison: Comparison) -> list[str]:
+    """List the metrics by which rows are ranked, if they are not among SCORES."""
+    return [name for name in (f"best/val/{comparison.select_by}", f"test/{comparison.select_by}") if name not in SCORES]
 
 
 def _pair(kind: str, id_: str | None, pair: ReferenceGain | None) -> dict[str, Any]:
@@ -125,6 +131,7 @@ def row_lines(comparison: Comparison) -> list[dict[str, Any]]:
 def _flat_row(comparison: Comparison, row: Row) -> dict[str, Any]:
     line: dict[str, Any] = {key: row.settings.get(key) for key in comparison.columns} | {"seeds": len(row.runs)}
     spreads = {
+        **{f"best/val/{name}": row.selection_value for name in [comparison.select_by] if name != ACCURACY},
         "best/val/accuracy": row.accuracy("validation"),
         "test/accuracy": row.accuracy("test"),
         **{f"gain_over_{name}_points": mean_gain(row.references(kind)) for name, kind in REFERENCES.items()},
@@ -146,6 +153,8 @@ def _row(row: Row) -> dict[str, Any]:
         **({} if row.runs[0].fold is None else {"folds": [run.fold for run in row.runs]}),
         "runs": [run.id for run in row.runs],
         "gains_measured_on": row.split,
+        "gains_measured_in": row.runs[0].measure,
+        f"best/val/{row.runs[0].select_by}": _spread(row.selection_value),
         "best/val/accuracy": _spread(row.accuracy("validation")),
         "test/accuracy": _spread(row.accuracy("test")),
         "ensemble/test/accuracy": row.ensemble,
@@ -158,7 +167,7 @@ def _gain(row: Row, kind: str) -> dict[str, Any] | None:
     """Return mean, standard deviation and 95 % interval of the gain of a row (the runs of one setting).
 
     Returns:
-        In percentage points; None if no reference run of this kind is finished.
+        Values by name, in percentage points; None if no reference run of this kind is finished.
     """
     spread = _spread(mean_gain(row.references(kind)))
     interval = row.gains[kind].sweep_interval if kind in row.gains else None

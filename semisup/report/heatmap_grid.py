@@ -1,8 +1,8 @@
 """Arrange a comparison as a grid of heat-map cells, each with a text and a link to a run.
 
 The axes are threshold and augmentation strength if both differ between the runs, else the two settings with the most
-values. An additional line of cells below the grid shows the control of each column, unless the vertical setting affects
-the control.
+values. If the setting on the vertical axis does not affect the control (the same run without unlabeled images), a line
+of cells below the grid shows the control of each column.
 """
 
 from collections import defaultdict
@@ -37,14 +37,14 @@ class Axis:
     """Axis of the grid: one or several settings, and their values.
 
     keys: the settings
-    values: tuples with one value of each setting, in the order of the axis
+    values: one tuple for each position on the axis, with the value of each setting
     """
 
     keys: tuple[str, ...]
     values: list[tuple[Any, ...]]
 
     def place(self, settings: FlatSettings) -> int | None:
-        """Return the index on the axis of the values in `settings`; None if the axis does not have them."""
+        """Return the index of the axis value that equals the one in `settings`; None if there is none."""
         text = canonical([settings.get(key) for key in self.keys])
         return next((index for index, value in enumerate(self.values) if canonical(list(value)) == text), None)
 
@@ -62,7 +62,7 @@ class HeatmapCell:
     """A cell of a heat map.
 
     x: 0 for the leftmost column
-    y: 0 for the lowest line of settings, CONTROL for the additional line of control runs under the settings
+    y: number of the line of cells, counted upwards from 0; CONTROL for the line of control runs, drawn below line 0
     value: mean and spread; None = the cell is hatched
     folder: the run to which the cell links: the best of the cell's runs on validation; None if there is no run
     bold: whether the interval of the gain lies above 0
@@ -192,7 +192,7 @@ def _cells(
                 gain_cells.append(empty)
                 continue
             best, folder = row is comparison.best, row.best_run.folder
-            accuracy, gain = row.accuracy(split), mean_gain(row.controls)
+            accuracy, gain = row.score(split), mean_gain(row.controls)
             accuracies.append(HeatmapCell(x, y, accuracy, _text(accuracy, seeds, 100), folder, best=best))
             text = _text(gain, seeds, 1, signed=True) if gain else missing_reason(row.controls, "control")
             interval = row.gains[OVER_CONTROL].sweep_interval if OVER_CONTROL in row.gains else None

@@ -34,14 +34,14 @@ def draw_run(
     data: Data,
     gate: float | None,
 ) -> dict[str, Path]:
-    """Draw the charts of a finished run for which there are data.
+    """Draw and save the charts of a finished run; a chart without data is left out.
 
     Args:
         folder: the run directory; the charts are written to `plots/` in it.
         rows: rows of metrics.jsonl.
         finished: the result of the training.
-        last: pseudo-labels of the last round.
-        curves: threshold curves.
+        last: pseudo-labels of the last labeling.
+        curves: coverage and accuracy by confidence threshold, recorded at evaluations and labelings.
         data: the data set of the run.
         gate: validation accuracy above which the run labels the unlabeled set; None for methods without this condition.
 

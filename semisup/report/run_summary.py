@@ -161,7 +161,7 @@ def _rounds(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def _open_set_cell(key: str, value: float | None) -> str:
-    """Format a value of OPEN_SET: the limit is a score with any number of digits, the others are shares."""
+    """Format a table cell about the rejection of images: the rejection limit as a number, other values in percent."""
     if key == REJECT_LIMIT:
         return "-" if value is None else f"{value:.4g}"
     return format_percent(value)

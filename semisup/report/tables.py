@@ -8,9 +8,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from semisup.analysis.comparison import Comparison, ReferenceGain, ReferenceGroup, Row
+from semisup.analysis.comparison import (
+    Comparison,
+    ReferenceGain,
+    ReferenceGroup,
+    Row,
+    Spread,
+    mean_validation_score,
+    summarize,
+)
 from semisup.analysis.gains import BASELINE, CONTROL, KINDS, LABELS_ONLY
-from semisup.analysis.runs import Run, as_number
+from semisup.analysis.runs import ACCURACY, BALANCED_ACCURACY, Run, as_number
+from semisup.analysis.selection import METRIC_NAMES
 from semisup.record.status import RunStatus
 from semisup.report.wording import format_gain, format_mean_std, format_number
 from semisup.text import printable, shell_quote
@@ -110,7 +119,8 @@ def settings_table(comparison: Comparison, link: Link, suffix: str = "") -> Tabl
     over = comparison.repeated_by
     columns = [Column("best", "best run", number=False), *(varied or [METHOD]), _count_column(comparison)]
     measured = _measured_columns(comparison)
-    columns += [*measured[:2], *_ensemble_columns(comparison.rows), *measured[2:]]
+    before = [column.key for column in measured].index("gain")
+    columns += [*measured[:before], *_ensemble_columns(comparison.rows), *measured[before:]]
     lines = [Line(_row_cells(comparison, row, link), row is comparison.best) for row in comparison.rows]
     caption = f"Mean ± spread over {over}, best on validation first; gains in percentage points, paired by {over}"
     return Table(f"settings{suffix}", caption, _filter_example(varied), columns, lines)
@@ -128,7 +138,7 @@ def runs_table(comparison: Comparison, link: Link, suffix: str = "") -> Table:
     columns += [Column("status", "status", number=False), *varied, Column("seed", "seed")]
     columns += _measured_columns(comparison)
     columns += [Column("reason", "reason", number=False), Column("command", "command", number=False)]
-    runs = sorted(comparison.runs, key=lambda run: (not run.done, -(run.accuracy("validation") or 0)))
+    runs = sorted(comparison.runs, key=lambda run: (not run.done, -mean_validation_score([run])))
     lines = [Line(_run_cells(comparison, run, link)) for run in runs]
     return Table(
         f"runs{suffix}", "Every run, controls and failures too", "status!=done  or  val>90 seed=0", columns, lines
@@ -144,7 +154,13 @@ def references_table(comparison: Comparison) -> Table | None:
     split = "test" if all(group.split == "test" for group in references) else "validation"
     columns = [Column("kind", "", number=False), *(_setting_column(key) for key in keys)]
     ensemble = _ensemble_columns(references)
-    columns += [_count_column(comparison), Column("accuracy", f"{split} %"), *ensemble, Column("steps", "steps")]
+    balanced = "\nbalanced" if comparison.select_by == BALANCED_ACCURACY else ""
+    columns += [
+        _count_column(comparison),
+        Column("accuracy", f"{split}{balanced} %"),
+        *ensemble,
+        Column("steps", "steps"),
+    ]
     lines = [
         Line(
             [
@@ -185,7 +201,7 @@ def _setting_cells(keys: list[str], settings: dict[str, Any]) -> list[Cell]:
 
 
 def _count_column(comparison: Comparison) -> Column:
-    """Return the column with the number of repetitions: of seeds, of folds or, if both vary, of runs."""
+    """Return the column that shows how often a setting was run: number of seeds, of folds or, if both vary, of runs."""
     over = comparison.repeated_by
     return Column("seeds", "runs" if " " in over else over)
 
@@ -196,9 +212,32 @@ def _filter_example(varied: list[Column]) -> str:
 
 
 def _measured_columns(comparison: Comparison) -> list[Column]:
-    """Return the columns of the table of settings that show accuracies and gains."""
-    title = f"gain over\n{comparison.control_name}"
-    return [replace(column, title=title) if column.key == "gain" else column for column in MEASURED]
+    """Return those columns of the settings table that show accuracies and gains.
+
+    If rows are ranked by the loss or macro F1, the first column shows it.
+    """
+    titles = {"gain": f"gain over\n{comparison.control_name}"}
+    if comparison.select_by == BALANCED_ACCURACY:
+        titles |= {"val": "val\nbalanced %", "test": "test\nbalanced %"}
+    columns = [replace(column, title=titles.get(column.key, column.title)) for column in MEASURED]
+    if not _ranked_by_another(comparison):
+        return columns
+    unit = "" if comparison.select_by == "loss" else " %"
+    ranked = Column(comparison.select_by, f"val\n{METRIC_NAMES[comparison.select_by]}{unit}", sorted=True)
+    return [ranked, replace(columns[0], sorted=False), *columns[1:]]
+
+
+def _ranked_by_another(comparison: Comparison) -> bool:
+    """Whether rows are ranked by another metric than the one in which gains are measured."""
+    return comparison.select_by not in (ACCURACY, BALANCED_ACCURACY)
+
+
+def _ranked_cells(comparison: Comparison, value: Spread | None) -> list[Cell]:
+    if not _ranked_by_another(comparison):
+        return []
+    if comparison.select_by == "loss":
+        return [Cell(format_number(value.mean if value else None, digits=3))]
+    return [Cell(format_mean_std(value, unit=100))]
 
 
 def _ensemble_columns(rows: Sequence[Row | ReferenceGroup]) -> list[Column]:
@@ -212,8 +251,9 @@ def _row_cells(comparison: Comparison, row: Row, link: Link) -> list[Cell]:
         Cell(f"seed {best.seed}" + ("" if best.fold is None else f", fold {best.fold}"), link(best.folder)),
         *(settings or [Cell(printable(best.config["method"]["name"]))]),
         Cell(str(len(row.runs))),
-        Cell(format_mean_std(row.accuracy("validation"), unit=100)),
-        Cell(format_mean_std(row.accuracy("test"), unit=100)),
+        *_ranked_cells(comparison, row.selection_value),
+        Cell(format_mean_std(row.score("validation"), unit=100)),
+        Cell(format_mean_std(row.score("test"), unit=100)),
         *(Cell(format_number(row.ensemble, 100, 1)) for _ in _ensemble_columns(comparison.rows)),
         _gain_cell(row, CONTROL),
         _gain_cell(row, LABELS_ONLY),
@@ -234,8 +274,9 @@ def _run_cells(comparison: Comparison, run: Run, link: Link) -> list[Cell]:
         Cell(run.status, color=STATUS_COLORS.get(run.status, "")),
         *_setting_cells(comparison.columns, comparison.flat(run)),
         Cell("" if run.seed is None else printable(run.seed)),
-        Cell(format_number(run.accuracy("validation") if run.done else None, 100, 1)),
-        Cell(format_number(run.accuracy("test") if run.done else None, 100, 1)),
+        *_ranked_cells(comparison, summarize([run.selection_value if run.done else None])),
+        Cell(format_number(run.score("validation") if run.done else None, 100, 1)),
+        Cell(format_number(run.score("test") if run.done else None, 100, 1)),
         *(Cell(_points(references.get(kind))) for kind in KINDS),
         Cell(format_number(run.number("pseudo/coverage"), 100, 1)),
         Cell(format_number(run.number("pseudo/accuracy"), 100, 1)),

@@ -51,7 +51,7 @@ def wandb_settings(comparison: Comparison, folders: list[Path], overrides: list[
 
     run = next((run for run in comparison.runs if run.identity), None)
     if run is None:
-        raise DataError("--track: none of the runs can be read")
+        raise DataError("--track: none of the compared runs can be read, so there is nothing to upload")
     defaults = read_config(config_folder() / "tracking" / "wandb.yaml")
     node = defaults | _tracked_settings(comparison)
     for word in overrides:
@@ -128,7 +128,7 @@ def gain_values(comparison: Comparison) -> dict[str, dict[str, object]]:
     """Collect the gains to add to the W&B summary of each run that uses unlabeled images.
 
     `gain_over_control_points` is the gain of the run itself. Names that begin with `setting/` have values over all
-    seeds of the run's setting. `setting/rank` is 1 for the setting with the best validation accuracy.
+    seeds of the run's setting. `setting/rank` is 1 for the best setting on validation.
 
     Returns:
         Run folder -> name -> value, for each run that has a gain.

@@ -2,12 +2,14 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from semisup.analysis.comparison import (
     OLD_CONTROL,
     PROBE,
     Comparison,
+    FlatSettings,
     ReferenceGain,
     Row,
     Spread,
@@ -18,10 +20,11 @@ from semisup.analysis.comparison import (
 from semisup.analysis.confirmation import read_confirmation
 from semisup.analysis.diagnosis import unused_reason
 from semisup.analysis.folds import incomplete_folds, repetitions
-from semisup.analysis.gains import CONTROL, LABELS_ONLY, Evidence, Gain, evidence
-from semisup.analysis.intervals import Interval, seeds_needed
+from semisup.analysis.gains import CONTROL, LABELS_ONLY, Evidence, Gain, evidence, seeds_to_detect
+from semisup.analysis.intervals import Interval
 from semisup.analysis.run_history import chosen_before_selection
-from semisup.analysis.runs import NO_ACCURACY, as_number
+from semisup.analysis.runs import ACCURACY, NO_ACCURACY, Run, as_number
+from semisup.analysis.selection import METRIC_NAMES
 from semisup.config.run_id import ConfigDict
 from semisup.core.probe_grids import NAMES
 from semisup.record.status import RunStatus
@@ -40,7 +43,7 @@ def summary_sentence(comparison: Comparison, folder: Path | None = None) -> str:
 
     If `semisup confirm` was run for the sweep in `folder`, the lines about its result come first.
     """
-    confirmed = _confirmation(comparison, folder) if folder is not None else ""
+    confirmed = confirmation_sentence(comparison, folder) if folder is not None else ""
     best, prefix = comparison.best, f"{comparison.data_set}: " if comparison.data_set else ""
     if best is None:
         statuses = Counter(run.status for run in comparison.unfinished)
@@ -52,7 +55,7 @@ def summary_sentence(comparison: Comparison, folder: Path | None = None) -> str:
     if best.controls:
         lines += [_unlabeled_line(best), _labels_only_line(comparison, best), *encoder_question(best.runs[0].config)]
     incomplete = incomplete_folds([(format_settings(row.settings), row.runs) for row in comparison.rows])
-    lines += [_stability_line(comparison, best), incomplete, _refits(comparison)]
+    lines += [_stability_line(comparison, best), incomplete, _refits(comparison), comparison.selection_note]
     if confirmed.startswith("Confirmed"):
         lines = [line.replace(f", {TO_CONFIRM}", " before its confirmation") for line in lines]
     if confirmed:
@@ -61,7 +64,7 @@ def summary_sentence(comparison: Comparison, folder: Path | None = None) -> str:
 
 
 def _refits(comparison: Comparison) -> str:
-    """State the number of finished refits (runs with `train.refit`); "" if there are none."""
+    """State the number of finished refits (runs on labeled and validation images together); "" if there are none."""
     count = sum(run.done for run in comparison.runs if run.refit)
     return f"{count} refit{'s' if count > 1 else ''} on labels and validation images: {NO_ACCURACY}." if count else ""
 
@@ -75,8 +78,9 @@ def title(comparison: Comparison) -> str:
     gain = best.gains.get(CONTROL)
     tail = f", {gain.mean:+z.1f} points over the {control_name(best.runs)}" if gain else ""
     tail += f" ({evidence(gain.sweep_interval, confirmed=False)})" if gain and gain.sweep_interval else ""
-    accuracy = format_mean_std(best.accuracy(best.split), unit=100)
-    return f"{prefix}Best on validation{settings}\n{best.split} {accuracy} %{tail}, {repetitions(best.runs)}"
+    accuracy = format_mean_std(best.score(best.split), unit=100)
+    balanced = "" if best.runs[0].measure == ACCURACY else f"{measure_name(best)} "
+    return f"{prefix}Best on validation{settings}\n{best.split} {balanced}{accuracy} %{tail}, {repetitions(best.runs)}"
 
 
 def row_name(row: Row, max_letters: int = 60) -> str:
@@ -117,6 +121,14 @@ def mean_gain(pairs: tuple[ReferenceGain, ...]) -> Spread | None:
     return summarize(pair.points for pair in pairs)
 
 
+def format_selection(runs: Sequence[Run]) -> str:
+    """Format the mean of the validation metric by which runs are ranked: `81.2%`, or for the loss `0.532`."""
+    value = summarize(run.selection_value for run in runs)
+    if value is None:
+        return "-"
+    return f"{value.mean:.3f}" if runs[0].select_by == "loss" else f"{100 * value.mean:.1f}%"
+
+
 def missing_reason(pairs: tuple[ReferenceGain, ...], kind: str) -> str:
     """State why the gain of a row (the runs of one setting) is unknown: `no control`, `control failed`, ..."""
     states = {pair.state for pair in pairs} - {RunStatus.DONE}
@@ -140,14 +152,20 @@ def format_gain(pairs: tuple[ReferenceGain, ...], kind: str) -> str:
 
 def _best_settings(comparison: Comparison, best: Row) -> str:
     count = len(comparison.rows)
-    text = f"Best of {count} settings, selected on validation" if count > 1 else "One setting"
+    by = "" if comparison.select_by == ACCURACY else f" by {METRIC_NAMES[comparison.select_by]}"
+    text = f"Best of {count} settings, selected{by} on validation" if count > 1 else "One setting"
     return f"{text}: {format_settings(best.settings)}" if best.settings else text
 
 
 def _accuracy(row: Row) -> str:
-    value = format_mean_std(row.accuracy(row.split), unit=100)
+    value = format_mean_std(row.score(row.split), unit=100)
     note = "" if row.split == "test" else " (there is no test set)"
-    return f"{row.split} accuracy {value} %{note}"
+    return f"{row.split} {measure_name(row)} {value} %{note}"
+
+
+def measure_name(row: Row) -> str:
+    """Name the measure of the gains of a row: `accuracy` or `balanced accuracy`."""
+    return METRIC_NAMES[row.runs[0].measure]
 
 
 def _unlabeled_line(row: Row) -> str:
@@ -172,9 +190,21 @@ def _labels_only_line(comparison: Comparison, row: Row) -> str:
     if all(same.other is other.other for same, other in zip(row.labels_only, row.controls, strict=True)):
         return f"{AGAINST_LABELS}: no other labels-only run is better on validation than the control."
     probe = NAMES.get(str(group.settings.get(PROBE)))
-    settings = f" ({probe or format_settings(group.settings)})" if group.settings else ""
+    settings = f" ({probe or _training(group.settings)})" if group.settings else ""
     reference = f"the best labels-only runs{settings}"
     return f"{AGAINST_LABELS}: {_gain_text(row, value, value.sweep_interval, reference)}"
+
+
+def _training(settings: FlatSettings) -> str:
+    """Describe labels-only runs: `training of noisy_student, augmentation randaugment 0.5`.
+
+    A method without pseudo-labels still determines how long and how often the labels are trained on.
+    """
+    method, augment, strength = (settings.get(key) for key in ("method.name", "augment.name", "augment.strength"))
+    parts = ["supervised training" if method == "supervised" else f"training of {escape(method)}"]
+    if augment is not None:
+        parts.append(f"augmentation {escape(augment)}" + ("" if augment == "none" else f" {escape(strength)}"))
+    return ", ".join(parts)
 
 
 def encoder_question(config: ConfigDict) -> list[str]:
@@ -213,10 +243,13 @@ def _gain_text(row: Row, value: Gain, interval: Interval | None, reference: str,
         return f"{direction}{part}; {repetitions(row.runs)} the difference may be chance{_sampling_error(row)}.{tail}"
     limits = f"95 % interval of the gain {interval.low:+z.1f} to {interval.high:+z.1f}"
     labels = " for these labels" if value.for_these_labels else ""
-    return f"{direction}{part}, {limits}{labels}: {_judgment(row, value, interval, confirmed=confirmed)}.{tail}"
+    judgment = _judgment(
+        row, value, interval, "labels alone" if "only" in reference else reference, confirmed=confirmed
+    )
+    return f"{direction}{part}, {limits}{labels}: {judgment}.{tail}"
 
 
-def _judgment(row: Row, value: Gain, interval: Interval, *, confirmed: bool) -> str:
+def _judgment(row: Row, value: Gain, interval: Interval, over: str, *, confirmed: bool) -> str:
     """State how strong the evidence for a gain is, and what the user can do next."""
     word = evidence(interval, confirmed=confirmed)
     if word is Evidence.CLEAR:
@@ -230,9 +263,8 @@ def _judgment(row: Row, value: Gain, interval: Interval, *, confirmed: bool) -> 
         return "suggestive of harm: labels alone do better"
     if confirmed:
         return "no evidence of a difference"
-    by_seeds = value.mean > 0 and not value.overlap  # further folds add no labels
-    needed = seeds_needed(value.mean, interval.deviation) if by_seeds else None
-    more = f"; a gain of this size would need about {needed} seeds" if needed and needed > value.pairs else ""
+    needed = seeds_to_detect(value, confirmed=confirmed)
+    more = f"; about {needed} seeds would detect a gain of this size over {over}" if needed else ""
     return f"no evidence of a {'gain' if value.mean >= 0 else 'difference'}{more}"
 
 
@@ -250,8 +282,13 @@ def _stability_line(comparison: Comparison, best: Row) -> str:
     )
 
 
-def _confirmation(comparison: Comparison, folder: Path) -> str:
-    """State the result of `semisup confirm` for the sweep in `folder`; "" if no confirmation was started."""
+def confirmation_sentence(comparison: Comparison, folder: Path) -> str:
+    """State the result of `semisup confirm` for the sweep in `folder`; "" if no confirmation was started.
+
+    Args:
+        comparison: comparison of the sweep, without the runs of the confirmation.
+        folder: folder of the sweep.
+    """
     result = read_confirmation(folder)
     if result is None:
         return ""
@@ -260,7 +297,7 @@ def _confirmation(comparison: Comparison, folder: Path) -> str:
     if row is None or len(row.runs) < len(plan.seeds):
         done = 0 if row is None else len(row.runs)
         return f"Confirmation of {settings}: {done} of {len(plan.seeds)} seeds are finished; semisup confirm continues."
-    accuracy = f"{row.split} accuracy {format_mean_std(row.accuracy(row.split), unit=100)} %"
+    accuracy = f"{row.split} {measure_name(row)} {format_mean_std(row.score(row.split), unit=100)} %"
     lines = [f"Confirmed on {len(row.runs)} fresh seeds: {settings}: {accuracy}."]
     for kind, head, reference in (
         (CONTROL, "Unlabeled images", "the control"),
@@ -307,7 +344,7 @@ def _is_unused(row: Row) -> bool:
 def _sampling_error(row: Row) -> str:
     """State the standard error of the accuracy that results from the number of evaluated images."""
     images, value = row.runs[0].images(row.split), row.accuracy(row.split)
-    if images is None or value is None:
+    if images is None or value is None or row.runs[0].measure != ACCURACY:
         return ""
     error = 100 * math.sqrt(value.mean * (1 - value.mean) / images)
     if error == 0:  # all images are correct, or none

@@ -9,7 +9,7 @@ Images are read exactly as in the training, and in batches, so that a folder may
 import contextlib
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
@@ -31,8 +31,10 @@ from semisup.features.encode import encoding_mode
 from semisup.images.cache import ProgressCallback, no_progress
 from semisup.images.decode import REASONS
 from semisup.images.pool import DecodeResult
+from semisup.record.labeled_features import read_labeled_features
 from semisup.record.reader import read_json
 from semisup.reject import FeatureReject, LogitReject
+from semisup.runner.classification_progress import ClassificationProgress
 from semisup.runner.image_inputs import ImageInput, decode_images, list_images
 from semisup.runner.trained_model import TrainedModel, load_trained_model
 from semisup.runtime.precision import require_device
@@ -65,10 +67,25 @@ class RunRejection(NamedTuple):
 
     reject: the run's option of the group `reject`, which computes a score for each image
     limit: lowest score of an accepted image, for the best model of the run
+    labeled: (L, D) float32, features of the run's labeled images, if `reject` compares images with them; else None
     """
 
-    reject: LogitReject
+    reject: LogitReject | FeatureReject
     limit: float
+    labeled: Tensor | None = None
+
+    def scores(self, logits: Tensor, features: Tensor | None) -> Tensor:
+        """Compute the scores of n images, (n,) float32.
+
+        Args:
+            logits: (n, K) float32.
+            features: (n, D) float32, if `labeled` is not None.
+        """
+        if isinstance(self.reject, FeatureReject):
+            assert features is not None
+            assert self.labeled is not None
+            return self.reject.score_features(features, self.labeled)
+        return self.reject.score_logits(logits)
 
 
 class Classifier:
@@ -161,6 +178,7 @@ class Classifier:
         embeddings: bool = False,
         scores: bool = False,
         watch: ProgressCallback = no_progress,
+        announce: Callable[[float], None] = lambda _: None,
     ) -> Iterator[ClassifiedBatch]:
         """Yield predictions batch by batch, so that only few images are in memory at once.
 
@@ -170,14 +188,18 @@ class Classifier:
             embeddings: whether to compute embeddings.
             scores: whether to compute the scores of the run's option `reject`.
             watch: function that shows progress, such as `Bars.watch`.
+            announce: function that is called once with the estimated number of seconds, unless they are few.
         """
         dimension = self.dimension if embeddings else None
-        reject = self.rejection.reject if scores else None
+        rejection = self.rejection if scores else None
         items = list_images(images)
-        results = iter(watch(decode_images(items, self.decode_settings), "classifying", len(items)))
+        results = iter(decode_images(items, self.decode_settings))
         size = self.models[0].run_config.settings.train.eval_batch_size
+        progress = ClassificationProgress(len(items), watch, announce)
         while batch := list(islice(results, size)):
-            yield self._classify(batch, dimension, reject)
+            with progress.batch(len(batch)), progress.count_parts(*self._network.last_encoder()):
+                classified = self._classify(batch, dimension, rejection)
+            yield classified
 
     @cached_property
     def dimension(self) -> int:
@@ -197,19 +219,19 @@ class Classifier:
         """The run's option of the group `reject`, and its rejection limit (lowest score of an accepted image).
 
         Raises:
-            RecordError: the classifier is an ensemble, the run was trained with `reject=none`, or its scores depend on
-                the features of the labeled images.
+            RecordError: the classifier is an ensemble, the run was trained with `reject=none`, or the features with
+                which its option compares images are missing or damaged.
         """
         if len(self.models) > 1:
             raise RecordError(f"{self.models[1].run}: scores for rejection belong to one model; give one run")
         run, settings = self.models[0].run, self.models[0].run_config.settings
         limit = as_number((read_json(run / "summary.json") or {}).get("best/reject_limit"))
-        if isinstance(settings.reject, FeatureReject):
-            allowed = "compares images with the labeled ones, whose features a run does not store"
-            raise RecordError(f"{run}: its reject option {allowed}; train with reject=energy or reject=max_logit")
-        if not isinstance(settings.reject, LogitReject) or limit is None:
+        if not isinstance(settings.reject, LogitReject | FeatureReject) or limit is None:
             raise RecordError(f"{run}: was trained without rejecting images; train with reject=energy to use --reject")
-        return RunRejection(settings.reject, limit)
+        if isinstance(settings.reject, LogitReject):
+            return RunRejection(settings.reject, limit)
+        features = read_labeled_features(run, settings.reject.min_labeled, self.dimension)
+        return RunRejection(settings.reject, limit, torch.from_numpy(features.copy()).to(self.device))
 
     def unread_batch(self, reasons: Mapping[str, str], *, embeddings: bool, scores: bool = False) -> ClassifiedBatch:
         """Build a batch for files that were not read: all predictions are NaN.
@@ -224,20 +246,21 @@ class Classifier:
         return ClassifiedBatch([*reasons], [*reasons.values()], probabilities, features, values)
 
     def _classify(
-        self, results: list[DecodeResult], dimension: int | None, reject: LogitReject | None
+        self, results: list[DecodeResult], dimension: int | None, rejection: RunRejection | None
     ) -> ClassifiedBatch:
         read = [number for number, each in enumerate(results) if each.pixels is not None]
         probabilities = self._nan(len(results), len(self.classes))
         features = None if dimension is None else self._nan(len(results), dimension)
-        scores = None if reject is None else self._nan(len(results), 1)[:, 0]
+        scores = None if rejection is None else self._nan(len(results), 1)[:, 0]
+        needs_features = features is not None or (rejection is not None and rejection.labeled is not None)
         if read:
             pixels = torch.from_numpy(numpy.stack([each.pixels for each in results if each.pixels is not None]))
-            mean, vectors, logits = self._compute(pixels, embeddings=features is not None)
+            mean, vectors, logits = self._compute(pixels, embeddings=needs_features)
             probabilities[read] = mean.cpu().numpy()
             if features is not None and vectors is not None:
                 features[read] = vectors.cpu().numpy()
-            if scores is not None and reject is not None:
-                scores[read] = reject.score_logits(logits[:, 0]).cpu().numpy()
+            if scores is not None and rejection is not None:
+                scores[read] = rejection.scores(logits[:, 0], vectors).cpu().numpy()
         names, reasons = [each.name for each in results], [each.reason for each in results]
         return ClassifiedBatch(names, reasons, probabilities, features, scores)
 

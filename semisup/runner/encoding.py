@@ -29,6 +29,7 @@ from semisup.features import (
     image_digests,
     seconds_per_view,
 )
+from semisup.model import ScalesInput
 from semisup.runner.progress import Bars
 from semisup.runtime.memory_limit import local_process_count, memory_limit_bytes
 from semisup.text import listed
@@ -36,6 +37,9 @@ from semisup.training.state import TrainingConfig, TrainingData
 
 PLAIN, AUGMENT, WEAK = "plain", "augment", "weak"
 """Names of the packs of a run: features of the images without augmentation, of strong views, of weak views."""
+
+SCALED_SHARE = 1 / 8
+"""Largest share of the memory for stored features that the scaled rows of one pack may take, in addition to it."""
 
 TRAINING_SPLITS = ("labeled", "unlabeled")
 """Splits whose images are augmented. They must be the first ones of SPLITS."""
@@ -130,7 +134,7 @@ def _load_packs(
             used = SPLITS if name == PLAIN else TRAINING_SPLITS
             digests[name] = [each for split in used for each in _digests[images][split]]
     needed = sum(2 * len(digests[name]) * recipe.views * encoder.dimension() for name, recipe in recipes.items())
-    limit = memory_limit_bytes() / 2 / local_process_count()
+    limit = _memory_limit()
     resident = needed <= limit
     keys = {name: (*images, cache, name == PLAIN, recipe.key(), resident) for name, recipe in recipes.items()}
     _forget_packs(images, set(keys.values()), limit - needed)
@@ -143,6 +147,11 @@ def _load_packs(
         table = FeatureTable(job.pack, job.digests, problem.device, resident=resident)
         _encoded[keys[name]] = _Loaded(table, {"key": job.pack.key, "digest": job.pack.digest(job.digests)})
     return {name: _encoded[key] for name, key in keys.items()}
+
+
+def _memory_limit() -> float:
+    """Return the number of bytes of memory that stored features may take in this process."""
+    return memory_limit_bytes() / 2 / local_process_count()
 
 
 def _forget_packs(images: tuple[object, ...], used: set[tuple[object, ...]], room: float) -> None:
@@ -159,7 +168,7 @@ def _forget_packs(images: tuple[object, ...], used: set[tuple[object, ...]], roo
     # A control uses no strong views, and a probe no views at all. Reading and verifying the features again would take
     # half as long as a run on features.
     others = [key for key in _encoded if key not in used]
-    sizes = {key: _encoded[key].table.values.nbytes for key in others}
+    sizes = {key: _encoded[key].table.nbytes for key in others}
     for key in others:
         if key[: len(images)] != images or sum(sizes.values()) > room:
             del _encoded[key], sizes[key]
@@ -218,10 +227,26 @@ def _on_features(
         positions = torch.arange(begin, begin + len(own))
         images[split] = Images(EncodedImages(positions, tables[PLAIN]), own.targets, own.paths)
         begin += len(own)
-    views: dict[str, Any] = {
-        name: StoredViews(getattr(settings, name).strength, tables.get(name, tables[PLAIN])) for name in (AUGMENT, WEAK)
-    }
+    views: dict[str, Any] = {}
+    length = _scaled_length(settings)
+    for name in (AUGMENT, WEAK):
+        table = tables.get(name, tables[PLAIN])
+        scales = length is not None and table.can_scale(_memory_limit() * SCALED_SHARE)
+        views[name] = StoredViews(getattr(settings, name).strength, table, length if scales else None)
     return replace(settings, **views), replace(problem, **images)
+
+
+def _scaled_length(settings: TrainingConfig) -> float | None:
+    """Return the length to which the features of a view can be scaled in advance, instead of in every step.
+
+    Returns:
+        None if the model does not scale its input first, if the method mixes images before that, or if the model is
+        compiled, so that its scaling would be rounded differently.
+    """
+    model = settings.model
+    if settings.compile or getattr(settings.method, "mixes_unlabeled", False):
+        return None
+    return model.scale if isinstance(model, ScalesInput) else None
 
 
 def feature_difference(before: object, now: Mapping[str, Any] | None) -> str | None:

@@ -2,7 +2,7 @@
 
 The forward pass discards the activations of each part. The loss is computed on the logits of the whole batch. The
 backward pass computes the activations of each part again and adds up the gradients of the parts (GradCache, arXiv
-2101.06983). The sum equals the gradient of the whole batch up to rounding. A step takes one forward pass more.
+2101.06983). The sum equals the gradient of the whole batch up to rounding. So each step computes two forward passes.
 
 BatchNorm uses the mean and variance of each part, and updates its running statistics once for each part.
 """
@@ -26,7 +26,8 @@ def check_accumulation(parts: int, *, compile: bool) -> None:
         SettingError: there are several parts, and also compilation or several processes.
     """
     if parts > 1 and compile:
-        raise SettingError("train.accumulate", parts, "not supported with compile=true")
+        allowed = "is not supported with compile=true; use compile=false or train.accumulate=1"
+        raise SettingError("train.accumulate", parts, allowed)
     if parts > 1 and world_size() > 1:
         raise SettingError(
             "train.accumulate",

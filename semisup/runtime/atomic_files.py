@@ -77,7 +77,7 @@ def with_path(error: OSError, path: Path, need: int) -> OSError:
 class AtomicFile:
     """A temporary file that gets its final path by `commit`.
 
-    Use it as a context; if `commit` was not called, the file is removed at the end.
+    Use it as a context manager; if `commit` was not called, the file is removed at the end.
 
     Args:
         folder: directory of the temporary file, on the same file system as the final path.
@@ -106,7 +106,7 @@ class AtomicFile:
             raise with_path(error, self.folder, self.size) from None
 
     def commit(self, path: Path, start: bytes = b"", *, durable: bool = True) -> None:
-        """Overwrite the first bytes of the temporary file by `start`, and rename it to its final path.
+        """Overwrite the first bytes of the temporary file with `start`, and rename the file to its final path.
 
         Args:
             durable: as in `write_atomically`.
@@ -141,7 +141,7 @@ def _check_absent(path: Path) -> None:
 class NewFolder:
     """A temporary folder that gets its final name by `commit`, when all its files are written.
 
-    Use it as a context; if `commit` was not called, the folder is removed at the end.
+    Use it as a context manager; if `commit` was not called, the folder is removed at the end.
 
     Args:
         path: the final path of the folder.
@@ -246,7 +246,8 @@ def open_for_update(path: Path) -> int:
 def rename_away(path: Path) -> Path | None:
     """Rename a file to a temporary name in the same directory, and return the new path; None if it does not exist.
 
-    If several processes call it at the same time, only one of them gets a path. It must delete the renamed file.
+    If several processes call it at the same time, only one of them gets a path. The caller that gets a path must delete
+    the renamed file.
     """
     aside = _temporary_path(path)
     try:
@@ -257,9 +258,9 @@ def rename_away(path: Path) -> Path | None:
 
 
 def restore(aside: Path, path: Path) -> None:
-    """Give a file that `rename_away` renamed its old path again, unless a file of this path exists.
+    """Undo `rename_away`: link the renamed file to its old path, unless another file has this path now.
 
-    The temporary name remains, too.
+    The file also keeps its temporary name.
 
     Args:
         aside: path with the temporary name.
@@ -411,7 +412,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def try_lock(path: Path) -> int | None:
-    """Lock a file with a lock of the operating system, for this machine; create the file if it is missing.
+    """Lock a file against other processes of this machine; create the file if it is missing.
 
     Returns:
         An open descriptor; closing it, or the end of the process, releases the lock. None if another process holds the

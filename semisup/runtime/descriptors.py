@@ -1,6 +1,6 @@
 """Read and write open files by their descriptor, also on Windows and older macOS, which lack `os.pread` or `os.preadv`.
 
-There, these functions are replaced by a seek followed by a read or a write, in one thread at a time.
+On such systems, these functions are replaced by a seek followed by a read or a write, in one thread at a time.
 """
 
 import os

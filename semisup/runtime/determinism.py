@@ -23,7 +23,7 @@ def use_deterministic_algorithms() -> None:
 
 @contextlib.contextmanager
 def preserved_settings() -> Iterator[None]:
-    """At the end of this context, restore the settings of torch that a run changes in this process."""
+    """Context manager that restores at its end the settings of torch that a run changes in this process."""
     cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
     threads, mode = torch.get_num_threads(), torch.get_deterministic_debug_mode()
     flags = (cudnn.benchmark, cudnn.deterministic, cudnn.allow_tf32, matmul.allow_tf32)
@@ -40,7 +40,7 @@ def preserved_settings() -> Iterator[None]:
 
 
 def set_cublas_workspace() -> None:
-    """Set the environment variable CUBLAS_WORKSPACE_CONFIG, which deterministic runs on a GPU need, unless it is set.
+    """Set the environment variable CUBLAS_WORKSPACE_CONFIG, if it is not set; deterministic runs on a GPU need it.
 
     Call it before the first run in a process, because cuBLAS reads the variable only once.
     """

@@ -96,9 +96,9 @@ class Team:
 
 @contextmanager
 def process_group(device: str) -> Iterator[Team]:
-    """Within this context, connect the processes that torchrun started; with one process, do nothing.
+    """Context manager that connects the processes that torchrun started; with one process, it does nothing.
 
-    If no run was started, the leader sends this to the other processes at the end of the context.
+    If no run was started in its body, the leader (rank 0) tells the other processes at the end that there is none.
     """
     if torchrun_env.world_size() == 1:
         yield Team()
@@ -168,10 +168,10 @@ def assert_replicas_equal(model: nn.Module) -> None:
 
 
 def shard_forward(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """Wrap a forward function, so that each process computes its part of the rows of a batch.
+    """Wrap a forward function, so that each process computes a part of a batch and gets the results of all parts.
 
     Args:
-        forward: (n, ...) rows -> (n, K) float32.
+        forward: function from n rows of a batch, (n, ...), to logits, (n, K) float32.
     """
 
     def shared(rows: Tensor) -> Tensor:
@@ -184,11 +184,11 @@ def shard_forward(forward: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Ten
 
 
 def _ends(rows: int) -> list[int]:
-    """Compute the bounds of each process's part of a batch.
+    """Divide the rows of a batch among the processes.
 
     Returns:
-        world_size + 1 row numbers; process r computes the rows from number r to number r + 1 of this list. The first
-        parts may have one more row than the last ones.
+        world_size + 1 row numbers `ends`; process r computes rows[ends[r] : ends[r + 1]]. The first parts may have one
+        more row than the last ones.
     """
     each, more = divmod(rows, world_size())
     return [part * each + min(part, more) for part in range(world_size() + 1)]

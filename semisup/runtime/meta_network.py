@@ -9,7 +9,7 @@ from torch.overrides import TorchFunctionMode
 
 
 class SkipWeightInit(TorchFunctionMode):
-    """Context in which new networks are built without drawing random initial weights."""
+    """Context manager; networks that are built in its body get no random initial weights."""
 
     DRAWS = (Tensor.normal_, Tensor.uniform_, Tensor.erfinv_)
 

@@ -12,8 +12,8 @@ def missing_features() -> list[str]:
     missing = []
     if not hasattr(signal, "setitimer"):
         missing.append(
-            "this system cannot limit the time of decoding an image: an image that never ends stops the run until you "
-            "interrupt it; all other images are read as usual"
+            "this system cannot limit the time of decoding an image: an image whose decoding never ends stops the run "
+            "until you interrupt it; all other images are read as usual"
         )
     if importlib.util.find_spec("resource") is None or not Path("/proc/self/statm").exists():
         missing.append(
@@ -22,8 +22,8 @@ def missing_features() -> list[str]:
         )
     if not Path("/proc/self/fd").exists():
         missing.append(
-            "a run directory cannot be followed when it is renamed: do not rename it during the run, which then stops; "
-            "the lock of the directory works as usual"
+            "a run directory cannot be followed when it is renamed: do not rename it during the run, because the run "
+            "then stops; the lock of the directory works as usual"
         )
     if not hasattr(os, "O_DIRECTORY"):
         missing.append(

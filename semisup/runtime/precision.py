@@ -119,10 +119,12 @@ def require_device(device: str) -> None:
         raise SettingError(
             "device",
             device,
-            f"torchrun started {local_world_size()} processes on this machine, which has {count} CUDA devices",
+            f"torchrun started {local_world_size()} processes on this machine, which has {count} CUDA devices; "
+            f"use --nproc-per-node {count}",
         )
     if device != "cuda" and int(index) >= count:
-        raise SettingError("device", device, f"this machine has {count} CUDA devices; the first is cuda:0")
+        allowed = "cuda:0" if count == 1 else f"cuda:0 to cuda:{count - 1}"
+        raise SettingError("device", device, f"must be {allowed} on this machine")
 
 
 def _require_mps() -> None:
@@ -196,7 +198,7 @@ def _channels_last(forward: Callable[..., Any]) -> Callable[..., Any]:
     # otherwise the first convolution would convert them in the forward pass and again in the backward pass
 
     def converted(images: torch.Tensor) -> Any:
-        return forward(images.contiguous(memory_format=torch.channels_last))
+        return forward(images.contiguous(memory_format=torch.channels_last) if images.ndim == 4 else images)
 
     return converted
 

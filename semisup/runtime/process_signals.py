@@ -55,7 +55,7 @@ def restore(handlers: dict[signal.Signals, Any]) -> None:
 
 @contextlib.contextmanager
 def blocked(*signals: int) -> Iterator[None]:
-    """Within this context, block signals in this process and in the processes that it starts; no effect on Windows."""
+    """Context manager that blocks signals in this process and in those started in its body; no effect on Windows."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return

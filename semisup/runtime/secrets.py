@@ -132,9 +132,9 @@ def _redact(text: str, known: Mapping[str, str]) -> str:
 
 
 def _is_assigned_secret_name(name: str) -> bool:
-    """Whether the value of an assignment NAME=value within a text is a secret, according to the name.
+    """Whether, by its name, the value of an assignment NAME=value within a text is a secret.
 
-    Names that are common in code, such as `key` and `tokens`, are not secret.
+    The value is not a secret if the name is common in code, such as `key` or `tokens`.
     """
     return is_secret_name(name) and name.lower().lstrip("-") not in (
         "key",

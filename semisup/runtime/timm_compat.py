@@ -243,7 +243,7 @@ class TimmWeights:
     def _page(self) -> str:
         if (page := _hub_page(self.network())) is None:
             raise SettingError(
-                self.key, HUB, f"timm publishes no weights of {self.architecture}; give the path of a file"
+                self.key, HUB, f"timm publishes no weights of {self.architecture}; type {self.key}=/path/to/FILE"
             )
         return page
 

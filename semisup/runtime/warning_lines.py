@@ -24,7 +24,7 @@ _printed: set[str] = set()
 def short_warnings(printed: Iterable[str] = ()) -> None:
     """Make Python print each warning once, as `semisup: warning: ...`.
 
-    Outside of a sweep, each call starts anew: warnings that were printed before can be printed again.
+    Outside of a sweep, warnings that were printed before this call can be printed again.
 
     Args:
         printed: digests of the warnings that the parent process has printed.

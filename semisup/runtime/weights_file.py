@@ -43,7 +43,7 @@ class WeightsInfo(NamedTuple):
 
 
 def is_file_name(weights: str) -> bool:
-    """Whether the setting `weights` is the path of a file, and not a name in a library's list."""
+    """Whether the setting `weights` is the path of a file, and not the name of weights that a library publishes."""
     return "/" in weights or weights.startswith("~") or weights.lower().endswith(SUFFIXES)
 
 
@@ -67,7 +67,7 @@ def file_state(key: str, path: Path, sha256: str | None = None) -> tuple[object,
         raise SettingError(key, path, f"cannot be read ({error.strerror}){wanted}") from None
     except OSError as error:
         raise SettingError(key, path, f"cannot be read ({error.strerror})") from None
-    _check_size(key, path, status.st_size, memory_limit_bytes(), "of memory here")
+    _check_size(key, path, status.st_size, memory_limit_bytes(), "of memory on this machine")
     return (str(path), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
@@ -84,7 +84,8 @@ def require_digest(key: str, path: Path, expected: str | None) -> str:
     """Compute the sha256 of a weights file, in hexadecimal, and check that it is the expected one.
 
     Args:
-        expected: None accepts any digest.
+        key: name of the setting with the path, for the error message.
+        expected: the sha256 that the file must have; None = any.
 
     Raises:
         SettingError: the file cannot be read, or has another digest.
@@ -156,7 +157,7 @@ def _check_archive(payload: bytes) -> None:
         return
     with zipfile.ZipFile(io.BytesIO(payload)) as archive:
         if any(part.compress_type != zipfile.ZIP_STORED for part in archive.infolist()):
-            raise ValueError("the file is a zip archive with compressed parts, and torch.save compresses none")
+            raise ValueError("the file is a zip archive with compressed parts, so torch.save did not write it")
         if (broken := archive.testzip()) is not None:
             raise ValueError(f"the part {broken} of the zip archive is damaged")
 

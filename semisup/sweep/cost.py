@@ -9,7 +9,7 @@ def announcement(jobs: int | None, seeds: int, folds: int, *, references: bool, 
     """Write the line with the number of runs of a sweep, which is printed before the first job.
 
     Args:
-        jobs: number of runs without reference runs; None if only the sweeper knows it.
+        jobs: number of runs, not counting reference runs; None if only the sweeper knows it.
         seeds: number of seeds with which each setting is run.
         folds: number of folds of the labels with which each setting is run; 1 without folds.
         references: whether the sweep also trains reference runs (runs on labels only, for comparison).
@@ -21,7 +21,9 @@ def announcement(jobs: int | None, seeds: int, folds: int, *, references: bool, 
         parts = [counted(jobs // repetitions, "setting")]
         parts += [counted(number, noun) for number, noun in ((seeds, "seed"), (folds, "fold")) if number > 1]
         count += f" ({' x '.join(parts)})"
-    beside = ", and the reference runs of those that use unlabeled images" if references else ""
+    beside = (
+        ", and for those that use unlabeled images reference runs (labels only, for comparison)" if references else ""
+    )
     limit = "" if minutes is None else f"; no further run starts after {minutes:g} minutes"
     return f"sweep: {count}{beside}{limit}"
 
@@ -29,8 +31,8 @@ def announcement(jobs: int | None, seeds: int, folds: int, *, references: bool, 
 def estimate(entries: dict[str, Entry], name: str, jobs: int, at_a_time: int) -> str | None:
     """Estimate the time of the remaining jobs of a sweep from the time of the first trained job.
 
-    The estimate is a range, because jobs can share their reference runs (runs on labels only, for comparison). The
-    lower limit assumes that no further reference run is trained, and the upper limit that every job has its own.
+    The estimate is a range, because several jobs can have the same reference run (a run on labels only, for
+    comparison). Its lower end is the time without further reference runs; its upper end, with one for every job.
 
     Args:
         entries: recorded states of jobs and reference runs, by name.

@@ -1,7 +1,7 @@
 """Assign one GPU to each process that runs jobs of a sweep on this machine.
 
-A process gets the GPU that the fewest other processes of this user have. It holds a file lock for the GPU, which the
-operating system releases when the process ends, even after a crash.
+A process gets the GPU that the fewest other processes of this user have. The process holds a file lock for its GPU;
+the operating system releases the lock when the process ends, even after a crash.
 """
 
 import errno

@@ -48,8 +48,8 @@ def group_by_setting(plan: Sequence[Sequence[str]]) -> dict[tuple[str, ...], lis
         plan: overrides (KEY=VALUE) of each job.
 
     Returns:
-        The setting (overrides without those of `REPETITIONS`, and without those that all jobs share) -> numbers of its
-        jobs.
+        Setting -> numbers of its jobs. The setting consists of the overrides of a job, without the seed, fold and split
+        seed, and without the overrides that all jobs have.
     """
     common = set.intersection(*map(set, plan)) if plan else set()
     groups: dict[tuple[str, ...], list[int]] = {}
@@ -63,12 +63,11 @@ def group_by_setting(plan: Sequence[Sequence[str]]) -> dict[tuple[str, ...], lis
 def halving_batches(store: JobStore, rungs: list[float], eta: float) -> Iterator[list[int]]:
     """Yield the numbers of the jobs to run next: one list for each rung, and one for the rest of the training.
 
-    The iteration ends early if a job was not trained up to the present rung, because the sweep was stopped, or if no
-    setting continues, because each has a failed run.
+    The iteration ends early in two cases: the sweep was stopped, or every setting has a failed run.
 
     Args:
         store: record of the jobs of the sweep.
-        rungs: shares of the training at which settings are compared, in increasing order.
+        rungs: shares of the training, such as 0.2, after which settings are compared; in increasing order.
         eta: at each rung, 1/eta of the settings continue.
     """
     plan = store.plan() or []
@@ -108,9 +107,10 @@ def halving_batches(store: JobStore, rungs: list[float], eta: float) -> Iterator
 def group_by_runs(
     settings: dict[tuple[str, ...], list[int]], entries: dict[int, Entry]
 ) -> dict[tuple[str, ...], list[tuple[str, ...]]]:
-    """Group the settings whose jobs have the same runs, so that each run is compared only once.
+    """Group the settings that lead to the same runs, so that each run is compared only once.
 
-    An example is `threshold.tau=0.7,0.9` with `method.lambda_unlabeled=0`, which does not use the threshold.
+    An example is `threshold.tau=0.7,0.9` with `method.lambda_unlabeled=0`: no threshold is used, so both values of tau
+    have the same run.
 
     Args:
         settings: setting -> numbers of its jobs.
@@ -130,11 +130,11 @@ def group_by_runs(
 
 
 def setting_score(entries: list[Entry], share: float) -> SettingScore:
-    """Compute the score of a setting at a rung from the recorded metrics of its runs.
+    """Compute the score of a setting after a share of the training, from the recorded metrics of its runs.
 
     Args:
         entries: the recorded jobs of the setting.
-        share: the rung, as a share of the training in (0, 1).
+        share: share of the training, in (0, 1).
     """
     scores: list[float] = []
     last = 0
@@ -149,7 +149,7 @@ def setting_score(entries: list[Entry], share: float) -> SettingScore:
 
 
 def _read_score(entry: Entry, share: float) -> RungScore | None:
-    """Read the metrics of a run up to a share of the training; None if the run has failed."""
+    """Read the best validation metric of a run up to a share of the training; None if the run has failed."""
     if entry.get("status") not in (RunStatus.DONE, RunStatus.STOPPED):
         return None
     folder = Path(str(entry["folder"]))
@@ -157,15 +157,15 @@ def _read_score(entry: Entry, share: float) -> RungScore | None:
 
 
 def has_reached(folder: Path, train: dict[str, Any], share: float) -> RungScore | None:
-    """Read the metrics of an unfinished run up to a share of the training.
+    """Read the best validation metric of an unfinished run up to a share of the training.
 
     Args:
         folder: run directory.
-        train: settings `train` of the run.
+        train: section `train` of the run's config.
         share: share of the training, in (0, 1).
 
     Returns:
-        None if the run has not reached this share of the training.
+        The best metric and the step; None if the run has not been trained up to this share yet.
     """
     try:
         rung = RungScore(train, share).add(read_metrics(folder / "metrics.jsonl"))
@@ -175,7 +175,7 @@ def has_reached(folder: Path, train: dict[str, Any], share: float) -> RungScore 
 
 
 def best_settings(scores: dict[tuple[str, ...], float | None], eta: float) -> list[tuple[str, ...]]:
-    """Select the best 1/eta of the settings, rounded up; of equal ones, the first.
+    """Select the best 1/eta of the settings, rounded up; if scores are equal, earlier settings are preferred.
 
     Args:
         scores: setting -> score; settings with the score None are not selected.
@@ -191,7 +191,7 @@ def _line(number: int, rungs: int, decision: list[dict[str, Any]]) -> str:
     Args:
         number: number of the rung, from 1.
         rungs: number of rungs.
-        decision: `overrides`, `score`, `step` and `continues` of each setting.
+        decision: for each setting, its `overrides`, `score` and `step`, and whether it `continues`.
     """
     kept = [each for each in decision if each["continues"]]
     if not kept:

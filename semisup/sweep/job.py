@@ -113,7 +113,8 @@ def _status(store: JobStore, name: str) -> str:
 def _has_references(run_config: "RunConfig") -> bool:
     """Whether reference runs are trained for a run.
 
-    They are not trained for runs on labels only, for refits (`train.refit`), and with sweep.control=false.
+    Reference runs train on labels only, for comparison. They are not trained with sweep.control=false, for a run on
+    labels only, and for a run on labeled and validation images together (`train.refit=true`).
     """
     settings = run_config.settings
     return run_config.sweep.control and settings.method.uses_unlabeled and not settings.train.refit
@@ -150,8 +151,8 @@ def _run_and_store(
 def _stop_if_requested(store: JobStore, result: "RunResult") -> None:
     """Raise KeyboardInterrupt if a signal has stopped a run, or was received after its last step.
 
-    If all processes of the sweep are asked to stop, first wait until these have saved their state. Then call the
-    launcher's handler of the signal; for example, the handler of submitit queues the job again.
+    Before that, if the whole sweep is to stop, wait until its other processes on this machine have saved their runs.
+    Then call the signal handler of the launcher: that of submitit queues the job again.
     """
     from semisup.runner.signals import forward_signal
 

@@ -22,7 +22,7 @@ def ordered_words(words: list[str], params: DictConfig | None, *, coarse_first: 
     Args:
         words: overrides for Hydra; they take precedence over `params`.
         params: the settings that the experiment sweeps (`hydra.sweeper.params`).
-        coarse_first: whether to order the values of every setting except the seed and the fold from coarse to fine.
+        coarse_first: whether to order the values of each setting by `coarse_to_fine`; seeds and folds keep their order.
 
     Returns:
         Overrides that define the same jobs in another order.

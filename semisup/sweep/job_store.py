@@ -4,9 +4,10 @@
 <folder>/jobs/00003.json     the state of job 3, written when the job starts and when it ends. Its reference runs have
                              files such as 00003-control.json
 <folder>/halt.json           the reason why no further run is started
-<folder>/halving.json        with the sweeper `halving`: the present rung, its jobs, and the decisions at earlier rungs
+<folder>/halving.json        with the sweeper `halving`: up to which share of the training the jobs are trained now, the
+                             numbers of these jobs, and the results of earlier comparisons
 <folder>/warnings/           one empty file for each printed warning, so that no process repeats it
-<folder>/estimated           empty file, written when the first job was trained
+<folder>/estimated           empty file that marks that the estimated time was printed, after the first trained job
 <folder>/end.json            written by the worker process at its end; missing if it was killed
 """
 
@@ -76,7 +77,7 @@ class JobStore:
         Args:
             plan: the overrides of each job; None if a sweeper of another package chooses them.
             sweep: unique name of the sweep.
-            deleted_keys: keys to remove from the config of each job, if they exist.
+            deleted_keys: keys to remove from the config of each job that has them.
             deadline: value of time.time() after which no further job starts; None = no limit.
             is_open: whether the sweeper may choose further jobs later, depending on results.
         """
@@ -95,7 +96,7 @@ class JobStore:
         self._write("plan.json", content | {"open": is_open})
 
     def extend_plan(self, first: int, jobs: list[list[str]]) -> None:
-        """Replace the jobs of the plan from number `first` on by the overrides of other jobs."""
+        """Replace all jobs of the plan whose number is at least `first` by these jobs (overrides of each job)."""
         plan = self._read(self.folder / "plan.json") or {}
         self._write("plan.json", plan | {"jobs": [*(plan.get("jobs") or [])[:first], *jobs]})
 
@@ -108,11 +109,13 @@ class JobStore:
         return bool((self._read(self.folder / "plan.json") or {}).get("open"))
 
     def begin_rung(self, rung: dict[str, Any]) -> None:
-        """Record the next rung of halving, and delete the recorded states of the jobs that continue to it.
+        """Record the next rung of the sweeper `halving`: a share of the training up to which the best jobs continue.
+
+        The recorded states of these jobs are deleted, so that they are run again.
 
         Args:
-            rung: `number`; `share` of the training up to which the jobs are trained (None = to the end); `jobs`, their
-                numbers; and `decisions`, the results at earlier rungs.
+            rung: `number` of the rung; `share` of the training (None = to the end); `jobs`, the numbers of the jobs;
+                `decisions`, the results of the comparisons at earlier rungs.
         """
         # delete first: a process killed in between runs the jobs again up to the earlier rung, which they have reached
         continued = {RunStatus.STOPPED} if rung["share"] is not None else {RunStatus.STOPPED, RunStatus.DONE}
@@ -125,9 +128,9 @@ class JobStore:
         return self._read(self.folder / "halving.json")
 
     def progress(self) -> tuple[int, int]:
-        """Return the number of the present rung and the number of recorded jobs.
+        """Return the number of the present rung (0 without the sweeper `halving`) and the number of recorded jobs.
 
-        If the result has not changed after a worker process, this process has made no progress.
+        If a process runs a job of the sweep, this tuple becomes larger.
         """
         return int((self.rung() or {}).get("number", 0)), len(self.entries())
 
@@ -140,7 +143,7 @@ class JobStore:
         return (self._read(self.folder / "plan.json") or {}).get("jobs")
 
     def deleted_keys(self) -> list[str]:
-        """Read the keys to remove from the config of each job, from overrides such as `~threshold.momentum`."""
+        """Read the keys that overrides such as `~threshold.momentum` remove from the config of each job."""
         return (self._read(self.folder / "plan.json") or {}).get("deleted_keys") or []
 
     def is_time_up(self) -> bool:
@@ -149,7 +152,7 @@ class JobStore:
         return deadline is not None and time.time() > deadline and bool(self.entries())
 
     def write_entry(self, name: str, result: "RunResult", *, references: Sequence[str] = ()) -> None:
-        """Record the state of a job or reference run, and this process as the one that runs it.
+        """Record the state of a job or reference run, and that it runs in this process.
 
         Args:
             name: number of the job with five digits, such as 00003; for a reference run followed by its kind, such as
@@ -173,7 +176,7 @@ class JobStore:
         return {name: entry for name, entry in entries.items() if entry is not None}
 
     def missing_jobs(self) -> list[int]:
-        """List the numbers of the planned jobs that have no recorded state, or that miss a reference run."""
+        """List the numbers of the planned jobs without a recorded state of the job or of one of its reference runs."""
         entries = self.entries()
         incomplete = {name.partition("-")[0] for name in missing_references(entries)}
         names = [f"{number:05d}" for number, _ in enumerate(self.plan() or [])]
@@ -198,8 +201,8 @@ class JobStore:
         """Record that the worker process of the sweep ended without being killed.
 
         Args:
-            stopped: exit status of the signal that stopped the worker process, or None.
-            killed: the signal that killed a process of the launcher, or None.
+            stopped: exit status of the worker process if a signal stopped it, or None.
+            killed: name of the signal that killed a process of the launcher, or None.
         """
         self._write("end.json", {"stopped": stopped, "killed": killed})
 
@@ -221,7 +224,9 @@ class JobStore:
         return dead
 
     def record_loss(self, number: int, cause: str, *, fail_fast: bool) -> None:
-        """Mark a job, or its reference run in progress, as failed because the launcher could not run it.
+        """Mark a job as failed because the launcher could not run it.
+
+        If a reference run of the job is in progress, the reference run is marked instead.
 
         Args:
             number: number of the job.
@@ -256,7 +261,7 @@ class JobStore:
         return {name: entry["process"] for name, entry in self.entries().items() if _runs_elsewhere(entry)}
 
     def wait_for_others(self) -> None:
-        """Wait until the other processes of this machine have stopped their runs and saved the state of these."""
+        """Wait until the other processes of the sweep on this machine have stopped and saved their runs."""
         # otherwise the launcher would end the other processes as soon as this process ends
         for name in self.running_elsewhere():
             while (entry := self.entry(name)) is not None and _runs_elsewhere(entry):

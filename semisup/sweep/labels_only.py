@@ -26,7 +26,7 @@ ASKS_FOR_UNLABELED = ("method", "dataset.unlabeled")
 def labels_only_words(words: list[str], command: ComposedCommand) -> list[str] | None:
     """Change a train command so that it trains on the labels alone.
 
-    Of swept settings of the threshold, only the first value is left, because they have no effect on labels alone.
+    Settings of the threshold have no effect on this training. If several values of one are swept, only the first stays.
 
     Args:
         words: overrides (KEY=VALUE) of the command.

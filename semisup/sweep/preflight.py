@@ -37,11 +37,11 @@ SLURM_LAUNCHERS = ("slurm", "submitit_slurm")
 class ComposedCommand(NamedTuple):
     """Command line of `semisup train` as a composed config, with the values to sweep.
 
-    config: config with the first value of each swept setting, including Hydra's own settings
+    config: the composed config, in which each swept setting has its first value; it includes Hydra's own settings
     choices: key -> list of overrides, one for each value; [] if a sweeper chooses values, as for `interval(0, 1)`
     several: whether the command is a sweep
-    deleted_keys: keys to remove from each config, if they exist, from overrides such as `~threshold.momentum`
-    paired: keys with paired values (`zip(...)`), which all have the same number of values
+    deleted_keys: keys that overrides such as `~threshold.momentum` remove from each config that has them
+    paired: keys with paired values (`zip(...)`): the n-th job uses the n-th value of each of these keys
     """
 
     config: DictConfig
@@ -85,9 +85,9 @@ def compose_command(overrides: list[str], asked: bool) -> ComposedCommand:
 
 
 def _with_typed_values(error: SettingError, overrides: list[str], asked: bool) -> SettingError:
-    """Rewrite an error about the first value of a swept setting, so that its message shows all values.
+    """Rewrite an error about the first value of a swept setting, so that its message shows all typed values.
 
-    An example of the new message: `tau=0.5,0.9: type threshold.tau=0.5,0.9`.
+    For example, `tau=0.5: type threshold.tau=0.5` becomes `tau=0.5,0.9: type threshold.tau=0.5,0.9`.
     """
     for word in overrides:
         key, _, typed = word.partition("=")
@@ -111,7 +111,8 @@ def _paired_keys(overrides: list[str], config: DictConfig, choices: dict[str, li
     keys = [each.get_key_element() for each in OverridesParser.create().parse_overrides(overrides) if is_paired(each)]
     require_equal_lengths({key: len(choices[key]) for key in keys})
     if keys and sweeper_name(config) not in GRIDS:
-        raise SettingError(keys[0], "zip(...)", "works only with a grid; leave out hydra/sweeper, or use halving")
+        allowed = "needs a grid (combinations of listed values); leave out hydra/sweeper, or type hydra/sweeper=halving"
+        raise SettingError(keys[0], "zip(...)", allowed)
     return tuple(keys)
 
 
@@ -128,8 +129,8 @@ def validate_command(
     MAX_CHECKS values are validated.
 
     Args:
-        plan: the overrides of every job of a sweep; None = not known. One job is composed for each combination of
-            options (such as threshold and model), to find options that cannot be combined.
+        plan: the overrides of every job of a sweep, to find options (such as a threshold and a method) that cannot be
+            combined; None = not known.
         infos: data sets that were listed before -> their classes and numbers of images; further data sets are added.
         show_notes: whether to print how the files of a data set were read.
 
@@ -194,15 +195,18 @@ def _composed_kind(command: ComposedCommand) -> frozenset[str]:
 
 
 def _require_one_setting_to_refit(config: DictConfig, choices: dict[str, list[str]]) -> None:
-    """Raise SettingError if a sweep of refits (`train.refit`) has several settings: refits cannot be compared."""
+    """Raise SettingError if `train.refit=true` is combined with several values of a setting.
+
+    A refit trains on labeled and validation images together, so it has no validation accuracy by which to compare.
+    """
     refit = choices.get("train.refit", [])
     if config.train.refit is not True or len(refit) > 1:
         return
     for key, words in choices.items():
         values = [word.partition("=")[2] for word in words]
         if len(values) > 1 and key not in REPETITIONS:
-            allowed = f"trains one setting, chosen before, and {key} has {len(values)} values ({', '.join(values)})"
-            raise SettingError("train.refit", True, f"{allowed}; type one of them, as {key}={values[-1]}")
+            allowed = f"trains with one value of each setting, but {key} has {len(values)} ({', '.join(values)})"
+            raise SettingError("train.refit", True, f"{allowed}; type one of them, such as {key}={values[-1]}")
 
 
 def _nothing_to_delete(key: str) -> SettingError:
@@ -294,7 +298,7 @@ def _inspect(dataset: "Dataset", infos: "dict[Dataset, DatasetInfo]", *, show_no
     """List the images of a data set, and print its notes about how the files were read.
 
     Args:
-        infos: data sets that were listed before; a note that they have, too, is not printed again.
+        infos: data sets that were listed before; a note that one of them has too is not printed again.
         show_notes: whether to print notes.
     """
     from semisup.runtime.torchrun_env import is_rank_zero
@@ -308,9 +312,9 @@ def _inspect(dataset: "Dataset", infos: "dict[Dataset, DatasetInfo]", *, show_no
 
 
 def _check_swept(config: DictConfig, infos: "dict[Dataset, DatasetInfo]", *, show_notes: bool) -> None:
-    """Validate the settings of one job of a sweep, and check that its control can have the same learning rates.
+    """Validate the settings of one job of a sweep, and check that its control is a fair comparison.
 
-    The control is the same run without unlabeled images, with which the run is compared.
+    The control is the same run without unlabeled images. It must have the same learning rate at every step.
     """
     from semisup.runner import compatibility
 
@@ -345,10 +349,11 @@ def _require_basic_sweeper(config: DictConfig) -> None:
 
 
 def bind_group_settings(overrides: Iterable[str]) -> list[str]:
-    """Rewrite the settings of a config group whose options are swept: `threshold.momentum=0.99` becomes `choice(0.99)`.
+    """Rewrite overrides so that Hydra accepts settings of a config group whose option is swept.
 
-    An example is `threshold=freematch,softmatch threshold.momentum=0.99`. Without the rewrite, Hydra would raise an
-    error if the default option of the group `threshold` has no setting `momentum`.
+    In `threshold=freematch,softmatch threshold.momentum=0.99`, the second override becomes
+    `threshold.momentum=choice(0.99)`. Otherwise, Hydra would raise an error if the default threshold has no setting
+    `momentum`.
     """
     parsed = OverridesParser.create().parse_overrides(list(overrides))
     swept = {each.key_or_group for each in parsed if each.is_sweep_override()}

@@ -41,13 +41,14 @@ SYSTEM_ROOT = Path("/")
 """Folder that contains proc/ and sys/."""
 
 
-def sweep(words: list[str], command: ComposedCommand, *, noted: bool = False) -> int:
+def sweep(words: list[str], command: ComposedCommand, *, noted: bool = False, ends_with_summary: bool = True) -> int:
     """Run a sweep, summarize the recorded results of its jobs, and return the exit status.
 
     Args:
         words: overrides as the user typed them.
         command: the composed command.
         noted: whether the notes about the files of the data set were printed before; False = print them.
+        ends_with_summary: whether the summary is printed if the exit status is 0.
     """
     if world_size() > 1:
         return _reject_torchrun()
@@ -80,22 +81,24 @@ def sweep(words: list[str], command: ComposedCommand, *, noted: bool = False) ->
         return REFUSED
     elif attempt.code == NO_UNLABELED and (changed := labels_only_words(words, command)) is not None:
         print_note(command)
-        return sweep(changed, compose_command(changed, asked=True), noted=True)
+        command = compose_command(changed, asked=True)
+        return sweep(changed, command, noted=True, ends_with_summary=ends_with_summary)
     else:  # the worker died before the first job
         store.begin(plan, name, command.deleted_keys, deadline)  # closed: nothing can be chosen without a worker
         stopped, cause = attempt.stopped, attempt.cause
     summary = summarize(store, expected_jobs(command, plan), time.monotonic() - began, cause)
     write_summary(store.folder, summary)
-    where = f"details: {store.folder / 'sweep_summary.md'}. Next: {_next_command(command, store, root)}"
-    safe_print("", *summary_lines(summary), f"{summary['seconds']:.0f} s; {where}")
     status = exit_status(summary, stopped)
+    if status or ends_with_summary:
+        where = f"details: {store.folder / 'sweep_summary.md'}. Next: {_next_command(command, store, root)}"
+        safe_print("", *summary_lines(summary), f"{summary['seconds']:.0f} s; {where}")
     if stopped is not None and status:
         safe_print("stopped; type the same command again to continue")
     return status
 
 
 def _next_command(command: ComposedCommand, store: JobStore, root: Path) -> str:
-    """Return the command to suggest after the sweep: `semisup predict` for refits, otherwise `semisup compare`."""
+    """Return the command to suggest after the sweep: `predict` if `train.refit` is true, otherwise `compare`."""
     done = sorted(str(entry["folder"]) for entry in store.entries().values() if entry["status"] == RunStatus.DONE)
     if command.config.train.refit is True and done:
         return f"semisup predict {' '.join(shell_quote(Path(folder)) for folder in done)} images/"

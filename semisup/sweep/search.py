@@ -7,6 +7,7 @@ and finished runs are reused.
 import math
 import warnings
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -31,6 +32,13 @@ class Space(NamedTuple):
 
     swept: dict[str, Override]
     fixed: list[str]
+
+    def word(self, key: str, value: object) -> str:
+        """Write the override of a searched setting; a value of a range is written as in a grid of the same range."""
+        override = self.swept[key].value()
+        if isinstance(override, RangeSweep) and isinstance(value, float):
+            value = min(override.range(), key=lambda each: abs(each - value))
+        return f"{key}={value}"
 
 
 def parse_space(words: list[str]) -> Space:
@@ -75,7 +83,7 @@ def search_batches(
     study = optuna.create_study(direction="maximize" if sign > 0 else "minimize", sampler=sampler)
     for first in range(0, n_trials, n_jobs):
         trials = [study.ask(distributions) for _ in range(first, min(first + n_jobs, n_trials))]
-        jobs = [[*space.fixed, *(f"{key}={value}" for key, value in trial.params.items())] for trial in trials]
+        jobs = [[*space.fixed, *(space.word(key, value) for key, value in trial.params.items())] for trial in trials]
         store.extend_plan(first, jobs)
         yield [number for number in store.missing_jobs() if first <= number]
         for number, trial in enumerate(trials, start=first):
@@ -127,7 +135,9 @@ def _distribution(override: Override) -> Any:
         if len(values) > 1 and values[1] > values[0]:
             if isinstance(value.step, int) and all(isinstance(each, int) for each in values):
                 return IntDistribution(int(values[0]), int(values[-1]), step=value.step)
-            return FloatDistribution(values[0], values[-1], step=value.step)
+            # decimal: Optuna drops the last value if the sum of binary steps is slightly below a multiple of the step
+            last = Decimal(str(values[0])) + (len(values) - 1) * Decimal(str(value.step))
+            return FloatDistribution(values[0], float(last), step=value.step)
     return CategoricalDistribution(list(override.sweep_string_iterator()))
 
 

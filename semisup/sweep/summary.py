@@ -12,7 +12,7 @@ NOT_STARTED = "never started"
 
 REASONS = {
     FAIL_FAST: f"not started: {FAIL_FAST}",
-    TIME_UP: f"{TIME_UP} is over; type the same command without it to continue",
+    TIME_UP: f"the time limit {TIME_UP} is over; type the same command without it to continue",
 }
 """Value of `JobStore.stop_reason` -> message about jobs that were not started."""
 
@@ -71,7 +71,7 @@ def exit_status(summary: dict[str, Any], stopped: int | None) -> int:
 
     Returns:
         0 if every job and every reference run is done, or was stopped by the sweeper `halving`.
-        The exit status for a signal if a signal stopped the sweep, or every job that is not done.
+        The exit status for a signal if a signal stopped the sweep, or if signals stopped all jobs that are not done.
         1 otherwise.
     """
     everything = [*summary["jobs"].values(), *summary["companion_jobs"].values()]
@@ -101,7 +101,8 @@ def summary_lines(summary: dict[str, Any]) -> list[str]:
     if shared["runs"]:
         saved = f"{counted(shared['epochs'], 'epoch')}, {counted(shared['steps'], 'step')}"
         saved += f", {shared['saved_seconds']:.0f} s saved"
-        lines.append(f"{counted(shared['runs'], 'run')} began from a shared start: {saved}")
+        runs = counted(shared["runs"], "run")
+        lines.append(f"{runs} began from a shared start (training before the first pseudo-labels): {saved}")
     for name, job in {**summary["jobs"], **summary["companion_jobs"]}.items():
         if job["status"] not in (RunStatus.DONE, RunStatus.STOPPED, NOT_STARTED):
             lines.append(f"  {job['status']}: job {name}: {escape(job['message'])}")

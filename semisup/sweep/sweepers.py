@@ -63,15 +63,16 @@ def _halving_settings(
     rungs, eta = node.get("rungs"), cast("float", node.get("eta"))
     shares = rungs if isinstance(rungs, list) and all(_is_number(each) and 0 < each < 1 for each in rungs) else []
     if not shares or shares != sorted(set(shares)):
-        allowed = "must be a list of shares of the training in (0, 1), each larger than the one before, as [0.2,0.5]"
+        allowed = "must be a list of shares of the training in (0, 1), each larger than the one before; type [0.2,0.5]"
         raise SettingError("hydra.sweeper.rungs", rungs, allowed)
     if not _is_number(eta) or eta <= 1:
-        allowed = "must be above 1: at each rung, one of this many settings continues"
+        allowed = "must be above 1, such as 3: each time settings are compared, 1/eta of them continue"
         raise SettingError("hydra.sweeper.eta", eta, allowed)
     _require_one_metric(command, HALVING)
     _require_same_data(plan)
     if len(group_by_setting(plan)) < 2:
-        allowed = f"needs at least two settings to compare, and {listed(REPETITIONS, 'and')} only repeat a setting"
+        allowed = "needs several values of a setting to compare, such as threshold.tau=0.7,0.9; several values of "
+        allowed += f"{listed(REPETITIONS, 'and')} only repeat a setting"
         raise SettingError("hydra/sweeper", HALVING, allowed)
     _require_separate_evaluations(command.config, shares)
     return {"rungs": shares, "eta": eta}
@@ -81,15 +82,15 @@ def _require_one_metric(command: "ComposedCommand", sweeper: str) -> None:
     """Raise SettingError if `train.select_by`, the metric by which a sweeper compares runs, has several values."""
     words = command.choices.get("train.select_by", ["one value"])
     if len(words) != 1:
-        allowed = f"hydra/sweeper={sweeper} compares runs by this metric, so that it needs one value"
+        allowed = f"hydra/sweeper={sweeper} compares runs by this metric, so type one value, such as accuracy"
         raise SettingError("train.select_by", "several values", allowed)
 
 
 def _require_same_data(plan: Sequence[Sequence[str]]) -> None:
-    """Raise SettingError if the jobs of a grid differ in their data by more than the fold and the seed of the split.
+    """Raise SettingError if jobs differ in a setting of the data other than the fold and the seed of the split.
 
     Args:
-        plan: the overrides of each job, also those from the lines of `sweep.rows`.
+        plan: the overrides of each job.
     """
     common = set.intersection(*map(set, plan)) if plan else set()
     swept = dict.fromkeys(word for job in plan for word in job if word not in common)
@@ -98,19 +99,19 @@ def _require_same_data(plan: Sequence[Sequence[str]]) -> None:
         if key.partition(".")[0].partition("@")[0] != "dataset" or key in REPETITIONS:
             continue
         values = [value for each in swept for name, _, value in [each.partition("=")] if name.lstrip("+") == key]
-        allowed = "halving compares settings on the same data, so that of the data only dataset.fold and "
-        allowed += f"dataset.split_seed can have several values; type one value, as {key}={values[0]}, or leave out "
+        allowed = "hydra/sweeper=halving compares runs on the same data (only dataset.fold and dataset.split_seed may "
+        allowed += f"have several values); type one value, such as {key}={values[0]}, or leave out "
         raise SettingError(key, ",".join(values), f"{allowed}hydra/sweeper=halving")
 
 
 def _require_separate_evaluations(config: DictConfig, shares: list[float]) -> None:
-    """Raise SettingError if there is no evaluation between two rungs, or between the last rung and the end.
+    """Raise SettingError if no evaluation lies between two rungs, or between the last rung and the end of the training.
 
-    This is checked only if the steps or epochs of the evaluations are known without the data.
+    If the steps of the evaluations depend on the size of the data set, nothing is checked.
 
     Args:
         config: the composed config.
-        shares: the rungs of halving, as shares of the training in increasing order.
+        shares: the rungs, which are shares of the training after which settings are compared; in increasing order.
     """
     train = config.train
     if train.steps is not None and train.evaluate_every_steps is not None:
@@ -124,7 +125,7 @@ def _require_separate_evaluations(config: DictConfig, shares: list[float]) -> No
     stops = [*(min(math.ceil(share * length / every) * every, length) for share in shares), length]
     for number, stop in enumerate(stops[:-1]):
         if stop == stops[number + 1]:
-            other = "the end" if number + 1 == len(shares) else f"the rung {shares[number + 1]:g}"
+            other = "the end of the training" if number + 1 == len(shares) else f"the rung {shares[number + 1]:g}"
             allowed = f"the rung {shares[number]:g} and {other} have the same evaluation, after {counted(stop, unit)}"
             key = "train.evaluate_every_steps" if unit == "step" else "train.evaluate_every"
             raise SettingError("hydra.sweeper.rungs", shares, f"{allowed}; choose other rungs or a smaller {key}")
@@ -142,7 +143,7 @@ def _search_settings(command: "ComposedCommand", node: dict[Any, Any], words: li
     own = [*swept, *(word for word in words if not word.lstrip("+~").startswith(("hydra.", "hydra/")))]
     space = parse_space(own)
     if not space.swept:
-        allowed = "has nothing to search; give a setting several values, as 'threshold.tau=interval(0.6,0.99)'"
+        allowed = "has nothing to search; give a setting several values, such as 'threshold.tau=interval(0.6,0.99)'"
         raise SettingError("hydra/sweeper", SEARCH, allowed)
     for key, override in space.swept.items():
         if (bare := key.lstrip("+")) in REPETITIONS:

@@ -194,7 +194,8 @@ def _run_serially(request: WorkerRequest, store: JobStore, batches: Iterable[lis
 def run_with_stop_signals(work: Callable[[], None], store: JobStore) -> int:
     """Call `work`, which runs the jobs of a sweep, with handlers of stop signals; return 0.
 
-    At a stop signal, `work` is interrupted after all runs have saved their state. How it ended is recorded in `store`.
+    At a stop signal, `work` is interrupted after all runs have saved their state. The store records whether a signal
+    stopped the sweep.
     """
     from semisup.runner.signals import TOGETHER_SECONDS, StopRequested, stop_error
 

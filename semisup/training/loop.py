@@ -12,6 +12,7 @@ at any event; after a Progress event, the evaluation or labeling in progress is 
 import math
 import time
 from collections.abc import Generator
+from dataclasses import replace
 from typing import TypeGuard
 
 import torch
@@ -36,7 +37,7 @@ from semisup.method import (
 )
 from semisup.runtime.distributed import all_reduce_gradients, assert_replicas_equal
 from semisup.training.evaluation import Evaluation, evaluate, finished_event, improves
-from semisup.training.rejection import score_unlabeled, scores_after_evaluation, scores_at_start, selected_limit
+from semisup.training.rejection import score_unlabeled, scores_after_evaluation, scores_at_start, selected_rejection
 from semisup.training.state import (
     SELECTION_METRICS,
     Best,
@@ -169,45 +170,51 @@ def training_step(training: TrainingContext, settings: TrainingConfig, state: St
     # nothing here waits for the GPU, except methods with `skip_rejected`
     seed_dropout(settings.seed, position.step)
     rate = settings.optimizer.lr * settings.schedule.factor(position.progress)
+    trained: list[torch.Tensor] = []
     for group in state.optimizer.param_groups:
         group["lr"] = rate * group["lr_scale"]
+        trained += group["params"]
     if not state.student.training:  # setting the mode of every layer takes a millisecond
         state.student.train()
     state.head_first.update(position.progress)
     losses, state.memory = settings.method.loss(training, state.memory, position)
-    for parameter in state.student.parameters():  # zero_grad of a small model takes as long as its optimizer step
+    for parameter in trained:  # zero_grad of a small model takes as long as its optimizer step
         parameter.grad = None
     losses.total.backward()
     all_reduce_gradients(state.student)
-    finite = torch.isfinite(losses.total.detach()) & _limit_gradient(state.optimizer, settings.train.max_grad_norm)
+    norm = _limit_gradient(trained, settings.train.max_grad_norm)
+    finite = torch.isfinite(losses.total.detach() + norm)  # a sum with an infinite or undefined value is not finite
     state.optimizer.step()
     if state.average is not None:
         state.ema_updates += 1
         plan = settings.train
         decay = decay_at(plan.ema_decay or 0.0, state.ema_updates, warmup=plan.ema_warmup)
-        update_average(state.average, state.student, decay, statistics=plan.ema_buffers)
+        update_average(state.averaged_tensors(statistics=plan.ema_buffers), decay)
     state.running_sums += losses.sums
-    bad = ~finite & (state.first_bad_step < 0)
-    state.first_bad_step = torch.where(bad, position.step + 1, state.first_bad_step)
+    state.record_finite(finite, position.step + 1)
     state.step += 1
     state.position += 1
 
 
-def _limit_gradient(optimizer: torch.optim.Optimizer, max_norm: float | None) -> torch.Tensor:
+def _limit_gradient(trained: list[torch.Tensor], max_norm: float | None) -> torch.Tensor:
     """Clip the gradients to the norm `max_norm` (None = no clipping).
 
+    Args:
+        trained: the parameters that the optimizer updates.
+
     Returns:
-        () bool on the device, whether the norm of all gradients is finite.
+        () float on the device, the norm of all gradients; without clipping, the sum of the norms of the parameters'
+        gradients, which is finite if and only if all gradients are.
     """
     # A finite loss can have a gradient that is not finite; one step later, no weight is finite. The norm also overflows
     # for gradients above 1.8e19, with which no training can continue. It takes 0.36 ms for small_cnn and 1.7 ms for
     # WRN-28-2 (one thread), 0.2 to 0.5 % of a step; the largest absolute value would take 0.8 and 24 ms.
-    parameters = (parameter for group in optimizer.param_groups for parameter in group["params"])
-    trained = [parameter for parameter in parameters if parameter.grad is not None]
-    norm = torch.nn.utils.get_total_norm([parameter.grad for parameter in trained if parameter.grad is not None])
-    if max_norm is not None:
-        torch.nn.utils.clip_grads_with_norm_(trained, max_norm, norm)
-    return torch.isfinite(norm)
+    gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
+    if max_norm is None:
+        return torch.stack(torch._foreach_norm(gradients)).sum()
+    norm = torch.nn.utils.get_total_norm(gradients)
+    torch.nn.utils.clip_grads_with_norm_([each for each in trained if each.grad is not None], max_norm, norm)
+    return norm
 
 
 def _eval_due_by_step(plan: TrainSettings, state: State) -> bool:
@@ -351,7 +358,8 @@ def _finish(
     """
     if settings.train.refit:
         state.best = Best(state.step, state.epoch, **dict.fromkeys(SELECTION_METRICS), weights=_teacher_weights(state))
-        yield Finished(state.step, state.epoch, _refit_summary(state) | selected_limit(problem, settings, state))
+        limit, features = selected_rejection(problem, settings, state)
+        yield Finished(state.step, state.epoch, _refit_summary(state) | limit, labeled_features=features)
         return
     best = state.best
     assert best is not None, "the last epoch is always evaluated"
@@ -371,11 +379,13 @@ def _finish(
         for split in ("validation", "test"):
             if bool((getattr(problem, split).targets >= 0).any()):
                 evaluations[split] = yield from _run_evaluation(problem, state, split, batch_size)
-        summary |= selected_limit(problem, settings, state)
+        limit, features = selected_rejection(problem, settings, state)
     finally:
         load_trained_state(model, end)  # the state of the last step
     splits = {split: (each, getattr(problem, split)) for split, each in evaluations.items()}
-    yield finished_event((state.step, state.epoch), summary, splits, calibrates=settings.calibrates, shift=shift)
+    end_at, summary = (state.step, state.epoch), summary | limit
+    finished = finished_event(end_at, summary, splits, calibrates=settings.calibrates, shift=shift)
+    yield replace(finished, labeled_features=features)
 
 
 def _run_evaluation(

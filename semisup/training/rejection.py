@@ -74,20 +74,24 @@ def score_unlabeled(problem: TrainingData, settings: TrainingConfig, state: Stat
     return {SCORE: score, LIMIT: limit, ACCEPTED: torch.cat((accepted, accepted.new_ones(len(problem.labeled))))}
 
 
-def selected_limit(problem: TrainingData, settings: TrainingConfig, state: State) -> MetricsRow:
-    """Return the rejection limit of the best model, as an entry of the summary.
+def selected_rejection(
+    problem: TrainingData, settings: TrainingConfig, state: State
+) -> tuple[MetricsRow, Tensor | None]:
+    """Compute the rejection limit of the best model, as an entry of the summary.
 
     Args:
         state: its teacher must have the weights of the best model.
 
     Returns:
-        {} if the run does not use the option `reject`.
+        The entry, and the features of the labeled images, (L, D) float32 on the CPU; None if the option `reject` does
+        not compare features. ({}, None) if the run does not use the option `reject`.
     """
     if not _is_used(problem, settings):
-        return {}
+        return {}, None
     assert isinstance(settings.reject, Reject)
     scorer = _Scorer(settings.reject, state.teacher, problem.labeled, settings.train.eval_batch_size)
-    return {"best/reject_limit": float(_limit(problem, settings.reject, scorer))}
+    features = None if scorer.labeled is None else scorer.labeled.detach().float().cpu()
+    return {"best/reject_limit": float(_limit(problem, settings.reject, scorer))}, features
 
 
 def _limit(problem: TrainingData, reject: Reject, scorer: "_Scorer") -> Tensor:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from semisup.augment import Augment
 from semisup.core.added_setting import added
 from semisup.core.device import place, sum_dtype
-from semisup.core.ema import start_average
+from semisup.core.ema import AveragedTensors, averaged_tensors, start_average
 from semisup.core.head_first import HeadFirst
 from semisup.core.inference import LabelerSettings
 from semisup.core.partial_state import frozen_digest, load_trained_state, trained_state
@@ -198,11 +198,37 @@ class State:
     rescored: StateDict = field(default_factory=dict)  # new scores of `reject`, until the last labels are reported
     best: Best | None = None
     epoch_started_at: float = field(default_factory=time.monotonic)  # seconds of time.monotonic()
+    _averaged_tensors: AveragedTensors | None = None
 
     @property
     def teacher(self) -> nn.Module:
         """The model that is evaluated, is saved as the best model, and labels the unlabeled set."""
         return self.student if self.average is None else self.average
+
+    def averaged_tensors(self, *, statistics: bool) -> AveragedTensors:
+        """Return the tensors of `average` and `student`, which are collected once; `average` must not be None.
+
+        Args:
+            statistics: average the statistics of BatchNorm too; the same at every call.
+        """
+        if self._averaged_tensors is None:
+            assert self.average is not None
+            self._averaged_tensors = averaged_tensors(self.average, self.student, statistics=statistics)
+        return self._averaged_tensors
+
+    def record_finite(self, finite: Tensor, step: int) -> None:
+        """Record in `first_bad_step` whether loss and gradient of a step were finite.
+
+        Args:
+            finite: () bool on the device.
+            step: number of the step, from 1.
+        """
+        if finite.device.type == "cpu":  # a GPU would wait
+            if not finite and self.first_bad_step < 0:
+                self.first_bad_step.fill_(step)
+            return
+        bad = ~finite & (self.first_bad_step < 0)
+        self.first_bad_step = torch.where(bad, step, self.first_bad_step)
 
     def check(self) -> None:
         """Check that all losses and gradients so far were finite.

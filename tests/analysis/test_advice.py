@@ -142,7 +142,7 @@ def test_recorded_scores_are_preferred(tmp_path: Path, keep: float, rejected: fl
         file.write(json.dumps(row) + "\n")
     result = check_out_of_class(case_of(tmp_path / "mine"))
     if lowest is None:
-        assert result == NoFinding("images of no class in the unlabeled set")
+        assert result == NoFinding("unlabeled images that belong to none of the classes")
     else:
         assert isinstance(result, OutOfClass)
         assert (result.score, result.share) == ("reject", pytest.approx(1 - (1 - rejected) / keep))

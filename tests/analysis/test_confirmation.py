@@ -93,7 +93,7 @@ def test_damaged_plan_is_not_used_and_not_replaced(folder: Path, change: dict[st
     assert read_confirmation(folder) is None
     with pytest.raises(
         RecordError,
-        match=r"confirmation.json: the plan of the confirmation is damaged; delete .*mine_confirm and confirm again",
+        match=r"confirmation.json: is damaged; delete .*mine_confirm, then type the semisup confirm command again",
     ):
         declare(compared(folder), folder, 3)
     assert file.read_bytes() == content
@@ -101,7 +101,7 @@ def test_damaged_plan_is_not_used_and_not_replaced(folder: Path, change: dict[st
 
 def test_nothing_to_confirm(tmp_path: Path) -> None:
     make(tmp_path / "mine", plain_of("method=supervised"))
-    with pytest.raises(DataError, match=r"mine: no finished run that uses unlabeled images"):
+    with pytest.raises(DataError, match=r"mine: has no finished run that uses unlabeled images"):
         declare(compared(tmp_path / "mine"), tmp_path / "mine", 3)
 
 

@@ -50,7 +50,8 @@ def test_accuracy_above_the_gate_between_two_due_epochs_is_stated(tmp_path: Path
     rows = [{"step": 10 * epoch, "epoch": epoch, "val/accuracy": each} for epoch, each in enumerate(accuracies, 1)]
     line = explain(tmp_path, rows, steps=30)
     assert (
-        "(after epoch 1: at most 0.104), only between (best 0.784); lower method.gate or method.refresh_every" in line
+        "(after epoch 1: at most 0.104), but did at another time (0.784); lower method.gate or method.refresh_every"
+        in line
     )
 
 

@@ -31,7 +31,7 @@ def test_helpful_pseudo_labels_are_to_be_confirmed(tmp_path: Path, program: Prog
     assert text.startswith("1. Pseudo-labels help: ")
     assert line_after(text, "Confirm it") == "semisup confirm mine"
     assert text.splitlines()[-1].startswith(
-        "Not checked: images of no class in the unlabeled set (needs a run of self_training"
+        "Not checked: unlabeled images that belong to none of the classes (needs a run of self_training"
     )
 
 
@@ -141,7 +141,11 @@ def test_wrong_input_ends_with_one_line_and_status_2(tmp_path: Path, program: Pr
     make(tmp_path / "unfinished", plain_of(seed=1), status="failed")
     for folder, expected in (
         ("missing", "missing: there is no such folder; type outputs/NAME, the folder of an experiment"),
-        ("empty", "empty: no runs here; give outputs/NAME, one run's folder or outputs"),
+        (
+            "empty",
+            "empty: contains no runs; type outputs (all runs), outputs/NAME (those of one experiment) or the folder of "
+            "one run",
+        ),
         (
             "unfinished",
             "unfinished: no run with an accuracy is finished (1 failed, 1 running); type the train command again to "

@@ -18,10 +18,16 @@ TINY = (
 def test_time_limit_of_the_sweep_does_not_end_its_confirmation(tmp_path: Path, monkeypatch: Any, capfd: Any) -> None:
     monkeypatch.chdir(tmp_path)
     assert run_command_line(["train", "-m", *TINY, "threshold.tau=0.5", "seed=0", "sweep.minutes=0.0001"]) == 0
+    capfd.readouterr()
     status = run_command_line(["confirm", "outputs/runs", "--seeds", "3"])
     output = capfd.readouterr().out
     assert status == 0, output
-    assert "Confirmed" in output
+    assert output.count("Confirmed on 3 fresh seeds: ") == 1
+    assert "The sweep in which" not in output, "only the new comparison"
+    assert "Next: semisup compare" not in output
+    assert "wrote outputs/runs_confirm/report.html" in output
+    assert "semisup advise outputs/runs\n" in output
+    assert str(tmp_path) not in output
     plan = json.loads((tmp_path / "outputs/runs_confirm/confirmation.json").read_text())
     assert len(plan["seeds"]) == 3
 

@@ -201,7 +201,7 @@ def test_unfinished_runs_and_damaged_records_are_refused(labeled: Path, tmp_path
     (run / "pseudo_labels.csv").unlink()
     done = semisup(tmp_path, "label", "run", root, "--no-check-labels")
     assert done.returncode == 0, done.stderr
-    assert "pseudo_labels.csv  not written: the run made no pseudo-labels; add --threshold 0.9 to use" in done.stdout
+    assert "pseudo_labels.csv  not written: the run has no pseudo-labels; add --threshold 0.9 to use" in done.stdout
     assert not (run / "labeling/pseudo_labels.csv").exists()
     assert rows_of(run / "labeling/next.csv")
     (run / "summary.json").unlink()

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 from pathlib import Path
 
 import numpy
@@ -77,6 +78,40 @@ def test_run_that_rejects_images_has_scores_in_all_its_outputs(program: Program,
     status, output = program("predict", str(run), str(run), str(images), "--reject")
     assert status == 2
     assert "scores for rejection belong to one model; give one run" in output
+
+
+def test_predict_compares_images_with_the_stored_features_of_the_labeled_ones(
+    program: Program, tmp_path: Path, images: Path
+) -> None:
+    """The limit is the score of a validation image, which predict computes again from the file of that image."""
+    status, output = program("train", *SMALL, OPEN[0], "train.epochs=2", "reject=knn", "reject.k=3", "reject.keep=0.9")
+    assert status == 0, output
+    (run,) = (tmp_path / "outputs/runs").iterdir()
+    limit = json.loads((run / "summary.json").read_text())["best/reject_limit"]
+    dataset = checked(OPEN[0]).dataset
+    validation = dataset.read(dataset.inspect(), lambda items, description, total: items).validation
+    folder = tmp_path / "validation"
+    folder.mkdir()
+    for number, pixels in enumerate(validation.pixels.squeeze(1).numpy()):
+        Image.fromarray(pixels).save(folder / f"{number:04d}.png")
+    status, output = program("predict", str(run), str(folder), "--reject", "--embeddings", "--output", "table.csv")
+    assert status == 0, output
+    with open("table.csv", newline="") as file:
+        table = list(csv.DictReader(file))
+    scores = sorted((float(row["score"]) for row in table), reverse=True)
+    assert scores[math.ceil(0.9 * len(scores)) - 1] == pytest.approx(limit, abs=1e-6)
+    assert {row["rejected"] for row in table} == {"0", "1"}
+    with numpy.load(run / "labeled_features.npz") as stored:
+        labeled = stored["features"]
+    own = numpy.array([float(table[0][f"embedding/{place}"]) for place in range(labeled.shape[1])])
+    unit = labeled / numpy.linalg.norm(labeled, axis=1, keepdims=True)
+    distances = numpy.linalg.norm(unit - own / numpy.linalg.norm(own), axis=1)
+    assert float(table[0]["score"]) == pytest.approx(-sorted(distances)[2], abs=1e-4)
+
+    (run / "labeled_features.npz").unlink()
+    status, output = program("predict", str(run), str(images), "--reject")
+    assert status == 2
+    assert "labeled_features.npz: is missing, as in runs of earlier versions" in output
 
 
 def test_show_and_comparison_have_the_limit(program: Program, tmp_path: Path) -> None:

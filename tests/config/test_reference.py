@@ -1,5 +1,6 @@
 """Every setting has a documented type and meaning, and `semisup train --help GROUP=NAME` prints them without torch."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +105,20 @@ def test_sweepers_of_the_help_are_those_of_the_error() -> None:
 def test_help_of_groups_sections_and_named_sweeps(word: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert train_command(["--help", word]) == 0
     assert word.partition("=")[0] in capsys.readouterr().out
+
+
+def test_help_of_launchers_and_sweepers_has_a_sentence_for_every_key() -> None:
+    for group in ("hydra/launcher", "hydra/sweeper"):
+        for name in option_files(group):
+            text = reference.describe(f"{group}={name}")
+            assert not re.search("^#|_target_|defaults|^params", text, re.MULTILINE), text
+            lines = text.splitlines()
+            keys = [number for number, line in enumerate(lines) if line.startswith(group.replace("/", "."))]
+            assert keys
+            assert all(re.match(r" {4}\w", [*lines, ""][number + 1]) for number in keys), text
+    text = reference.describe("hydra/sweeper=halving")
+    assert "hydra.sweeper.eta=2\n    at each rung, one of this many settings continues" in text
+    assert "hydra.sweeper.sampler.seed=0\n    seed of the proposed" in reference.describe("hydra/sweeper=search")
 
 
 def test_list_of_options_has_whole_sentences() -> None:

@@ -56,6 +56,16 @@ def test_glob_becomes_the_list_of_options() -> None:
     assert to_overrides(["threshold=glob(*,exclude=[a*,c*,d*,f*])"]) == ["threshold=quantile,ramp,softmatch"]
 
 
+@pytest.mark.parametrize("limit", ["2", "choice(1,2)"])
+def test_keep_is_refused_beside_a_limit_even_with_its_default_value(limit: str) -> None:
+    with pytest.raises(
+        SettingError, match=r"^reject\.keep=0\.95: has no effect with reject\.limit=[12,]+; give only one"
+    ):
+        to_overrides(["reject=energy", "reject.keep=0.95", f"reject.limit={limit}"], sweep=True)
+    for words in (["reject.keep=null", "reject.limit=2"], ["reject.keep=0.95", "reject.limit=null,2"]):
+        assert to_overrides(words, sweep=True) == words
+
+
 @pytest.mark.parametrize("word", ["threshold=glob(x*)", "threshold.tau=glob(*)"])
 def test_glob_without_a_match_is_refused(word: str) -> None:
     with pytest.raises(SettingError, match=r"glob"):

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from semisup.core.ema import decay_at, start_average, update_average
+from semisup.core.ema import averaged_tensors, decay_at, start_average, update_average
 from semisup.training.loop import train
 from semisup.training.state import State, reinitialize, start
 from tests.conftest import checked, toy_problem
@@ -42,7 +42,7 @@ def test_update_averages_weights_and_copies_buffers() -> None:
         trained(model, step)
         for name, parameter in model.named_parameters():
             expected[name] = 0.9 * expected[name] + 0.1 * parameter.detach()
-        update_average(average, model, 0.9, statistics=False)
+        update_average(averaged_tensors(average, model, statistics=False), 0.9)
     for name, parameter in average.named_parameters():
         torch.testing.assert_close(parameter, expected[name])
     buffers = dict(model.named_buffers())
@@ -58,7 +58,7 @@ def test_update_averages_statistics_and_copies_counters() -> None:
     average = start_average(model)
     before = {name: value.clone() for name, value in model.named_buffers()}
     trained(model, 0)
-    update_average(average, model, 0.9, statistics=True)
+    update_average(averaged_tensors(average, model, statistics=True), 0.9)
     now = dict(model.named_buffers())
     for name, buffer in average.named_buffers():
         if name.endswith("num_batches_tracked"):
@@ -74,7 +74,7 @@ def test_update_is_in_place_and_leaves_the_student_unchanged() -> None:
     places = [each.data_ptr() for each in (*average.parameters(), *average.buffers())]
     trained(model, 1)
     before = {name: value.clone() for name, value in model.state_dict().items()}
-    update_average(average, model, 0.5, statistics=False)
+    update_average(averaged_tensors(average, model, statistics=False), 0.5)
     assert [each.data_ptr() for each in (*average.parameters(), *average.buffers())] == places
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
@@ -83,7 +83,7 @@ def test_average_with_decay_0_equals_the_student() -> None:
     model = student()
     average = start_average(model)
     trained(model, 2)
-    update_average(average, model, 0.0, statistics=False)
+    update_average(averaged_tensors(average, model, statistics=False), 0.0)
     for own, other in zip(average.state_dict().values(), model.state_dict().values(), strict=True):
         assert torch.equal(own, other)
 

@@ -64,14 +64,17 @@ def test_archives_of_one_split_are_read_as_one_folder(tmp_path: Path) -> None:
 def test_archives_with_members_of_the_same_name_are_not_classes(tmp_path: Path) -> None:
     pack(tmp_path / "a.zip", *CLASSES)
     pack(tmp_path / "b.zip", *CLASSES, start=20)
-    refused(tmp_path, r"a.zip and .*b.zip both have a member cat/0.png; unpack them, ")
+    refused(tmp_path, r"a.zip and .*b.zip both contain a file cat/0.png; unpack them, ")
 
 
 def test_archives_of_one_file_name_with_the_same_members_are_refused(tmp_path: Path) -> None:
     shard = [f"{number}.{end}" for number in range(8) for end in ("png", f"cls={number % 2}")]
     pack(tmp_path / "a/s.zip", *shard)
     pack(tmp_path / "b/s.zip", *shard, start=20)
-    refused(tmp_path / "*/s.zip", r"both have a member 0.png, and .*a/s.zip and .*b/s.zip have the same file name")
+    refused(
+        tmp_path / "*/s.zip",
+        r"both contain a file 0.png, and the archives .*a/s.zip and .*b/s.zip have the same file name",
+    )
 
 
 def test_tables_of_the_same_name_are_refused(tmp_path: Path) -> None:
@@ -79,10 +82,10 @@ def test_tables_of_the_same_name_are_refused(tmp_path: Path) -> None:
         rows = "\n".join(f"{name}{row}.png,{'xy'[row % 2]}" for row in range(4))
         images = [f"{name}{row}.png" for row in range(4)]
         pack(tmp_path / f"{name}.zip", *images, f"train.csv=file,class\n{rows}\n", start=9 * number)
-    refused(tmp_path, "both have a member train.csv")
+    refused(tmp_path, "both contain a file train.csv")
     with pytest.warns(UserWarning, match="Duplicate name"):
         pack(tmp_path / "twice/a.zip", "0.png", "1.png", "train.csv=file,class\n0.png,x\n", "train.csv=file,class\n")
-    refused(tmp_path / "twice/a.zip", "two members have the name train.csv")
+    refused(tmp_path / "twice/a.zip", "contains two files with the name train.csv")
 
 
 def test_json_files_that_describe_no_image_may_be_in_every_archive(tmp_path: Path) -> None:

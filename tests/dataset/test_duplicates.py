@@ -129,7 +129,9 @@ def test_near_duplicates_give_a_warning(root: Path, how: str) -> None:
     }[how]
     changed.save(root / "testing/a/near.jpg", quality=80)
     with pytest.warns(
-        UserWarning, match=r"^1 pair\(s\) of near duplicates of these kinds \(testing/a/near|^1 pair\(s\) .*labeled/a/0"
+        UserWarning,
+        match=r"^1 pair\(s\) of near duplicates in different splits or classes \(testing/a/near"
+        r"|^1 pair\(s\) .*labeled/a/0",
     ):
         data = read(root)
     assert counts(data) == SAID | {"near": 1}

@@ -104,7 +104,7 @@ def test_fewer_validation_images_are_stratified_and_seeded(root: Path) -> None:
 
 def test_class_only_in_validation_is_refused(root: Path) -> None:
     save(root / "validation/durian/0.png", (0, 0, 0))
-    with pytest.raises(DataError, match=r"validation: classes that the labeled folder does not have: durian"):
+    with pytest.raises(DataError, match=r"validation: has class folders that the labeled folder does not have: durian"):
         chosen(root).inspect()
 
 
@@ -136,7 +136,7 @@ def test_unicode_forms_of_a_class_name_are_equal(root: Path) -> None:
 def test_folder_name_is_escaped_in_messages(root: Path) -> None:
     (root / "training/labeled/x\x1b[2J\n\u202e").mkdir()
     with pytest.raises(
-        DataError, match=r"labeled/x\\x1b\[2J\\n\\u202e: no image of class x\\x1b\[2J\\n\\u202e$"
+        DataError, match=r"labeled/x\\x1b\[2J\\n\\u202e: no image of class x\\x1b\[2J\\n\\u202e; add images"
     ) as told:
         chosen(root).inspect()
     assert str(told.value).isprintable()
@@ -170,7 +170,7 @@ def test_empty_class_is_refused_by_name(root: Path) -> None:
     (root / "training/labeled/durian").mkdir()
     (root / "training/labeled/durian/notes.txt").write_text("none yet")
     (root / "training/labeled/apple/notes.txt").write_text("of another class")
-    with pytest.raises(DataError, match=r"durian: no image of class durian; ignored 1 file: 1 \.txt$"):
+    with pytest.raises(DataError, match=r"class durian; add images, or remove the folder; ignored 1 file: 1 \.txt$"):
         chosen(root).inspect()
 
 
@@ -303,8 +303,9 @@ def test_unreadable_truth_file_is_refused(root: Path, content: str | bytes | Non
 
 def test_truth_file_without_unlabeled_files_is_refused(root: Path) -> None:
     (root / "truth.csv").write_text("file,class\n0.png,apple\n")
-    name = r"none of its files is unlabeled; names are relative to .*/photos, such as training/unlabeled/00/0\.png"
-    with pytest.raises(DataError, match=r"^dataset\.truth=truth\.csv: " + name):
+    message = r"the table names no unlabeled image of the data set; names must be relative to .*/photos, such as "
+    name = r"training/unlabeled/00/0\.png"
+    with pytest.raises(DataError, match=r"^dataset\.truth=truth\.csv: " + message + name):
         chosen(root, "dataset.truth=truth.csv").inspect()
 
 

@@ -86,7 +86,7 @@ def test_class_folders_in_the_root_are_detected(tmp_path: Path) -> None:
     assert info.counts == {"labeled": 24, "unlabeled": 0, "validation": 6, "test": 0}
     assert info.notes[0].endswith("read as class folders: labeled images in the root; 3 classes: apple, bread, cake")
     assert info.notes[1] == (
-        "no validation set was found: 6 of the 30 labeled images are drawn for it "
+        "no validation set was found: 6 of the 30 labeled images are chosen at random for it "
         "(dataset.validation_share=0.2 of each class, at least one image)"
     )
     fill(tmp_path, by_class("val/"), 2)
@@ -256,7 +256,7 @@ def test_empty_root_is_refused(tmp_path: Path) -> None:
         ("validation_share=1", r"^dataset\.validation_share=1\.0: must be in \[0, 0\.9\]$"),
         (
             "test_share=0.8",
-            r"^dataset\.test_share=0\.8: with dataset\.validation_share=0\.2 the sum is 1; it must be at most",
+            r"^dataset\.test_share=0\.8: dataset\.validation_share \+ dataset\.test_share is 1; it must be at most",
         ),
     ],
 )
@@ -322,7 +322,7 @@ def test_folders_beside_images_are_named(tmp_path: Path) -> None:
 
 def test_unknown_classes_in_file_names_are_refused(tmp_path: Path) -> None:
     fill(tmp_path, ["train/cat_", "train/dog_", "val/cat_", "val/cow_"], 3)
-    with pytest.raises(DataError, match=r"val: classes that the labeled images do not have: cow$"):
+    with pytest.raises(DataError, match=r"val: the file names contain classes that no labeled image has: cow$"):
         inspect(tmp_path)
 
 
@@ -490,7 +490,7 @@ def test_class_of_one_image_cannot_be_divided(tmp_path: Path) -> None:
 def test_empty_class_is_refused_in_every_layout(tmp_path: Path) -> None:
     fill(tmp_path, CLASSES, 4)
     (tmp_path / "durian").mkdir()
-    with pytest.raises(DataError, match=r"durian: no image of class durian$"):
+    with pytest.raises(DataError, match=r"durian: no image of class durian; add images, or remove the folder$"):
         inspect(tmp_path)
 
 

@@ -65,7 +65,7 @@ def test_run_with_images_on_disk_is_bit_identical(photos: Path) -> None:
 
 def test_memory_limit_without_a_cache_is_refused(photos: Path) -> None:
     one = schema.validate(compose(*of(photos, "any"), "dataset.memory_gb=5e-6"))
-    with pytest.raises(SettingError, match=r"dataset\.cache=null: must be a folder when there are more pixels"):
+    with pytest.raises(SettingError, match=r"dataset\.cache=null: must be a folder, because the decoded images"):
         one.dataset.read(one.dataset.inspect(), lambda items, *_: items)
 
 

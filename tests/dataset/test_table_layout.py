@@ -162,19 +162,26 @@ def test_tables_of_sets_are_detected_in_a_folder_and_in_a_zip(tmp_path: Path) ->
     write_csv(tmp_path / "data/train.csv", rows)
 
 
-def test_a_short_run_has_the_same_numbers(tmp_path: Path, program: Program) -> None:
+def test_a_short_run_has_the_same_numbers_in_every_form(tmp_path: Path, program: Program) -> None:
     rows = fill(tmp_path / "photos")
-    metrics = []
-    for number, root in enumerate((tmp_path / "photos", in_shards(tmp_path / "photos", rows))):
-        settings = [f"dataset.root={root}", f"output_root={tmp_path / f'out{number}'}", "name=x", "dataset.workers=1"]
+    roots = {"folders": tmp_path / "photos"}
+    roots |= {form: FORMS[form](tmp_path / "photos", rows) for form in ("table", "deflated zip", "tar", "parquet")}
+    metrics = {}
+    for form, root in roots.items():
+        settings = [f"dataset.root={root}", f"output_root={tmp_path / 'out' / form}", "name=x", "dataset.workers=1"]
         short = ["dataset=folder", "dataset.size=8", "train.steps=2", "train.batch_size=4", "plots=false"]
         code, text = program("train", *settings, *short, "tracking=none")
         assert code == 0, text
-        (path,) = tmp_path.glob(f"out{number}/x/*/metrics.jsonl")
-        lines = [json.loads(line) for line in path.read_text().splitlines()]
-        metrics.append([{key: line[key] for key in line if not re.search("second|time", key)} for line in lines])
-    assert metrics[0] == metrics[1]
-    assert metrics[0]
+        (run,) = (tmp_path / "out" / form / "x").glob("*/")
+        lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+        about, summary = (json.loads((run / f"{name}.json").read_text()) for name in ("run", "summary"))
+        metrics[form] = [
+            about["dataset"]["fingerprint"],
+            *({key: line[key] for key in line if not re.search("second|time", key)} for line in [*lines, summary]),
+            [(run / name).read_bytes() for name in ("predictions.npz", "predictions.csv")],
+        ]
+    assert len(metrics["folders"]) > 3
+    assert all(values == metrics["folders"] for values in metrics.values())
 
 
 # What a table means ---------------------------------------------------------------------------------------------------
@@ -252,8 +259,8 @@ def test_an_image_folder_can_be_named(root: Path) -> None:
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["images/00000.png,a", "images/00000.png,b"], "row 3: images/00000.png has the class b, and a by .*: row 2"),
-        (["images/00000.png,a,train", "images/00000.png,a,val"], "has the split validation, and labeled by"),
+        (["images/00000.png,a", "images/00000.png,b"], "row 3: images/00000.png has the class b, but a in .*: row 2; "),
+        (["images/00000.png,a,train", "images/00000.png,a,val"], "has the split validation, but labeled in"),
         (["images/00000.png,a,sometimes"], "row 2: the split sometimes must be train, val, test or unlabeled"),
         (["images/00000.png,a,trian"], r"the split trian must be .* \(did you mean train\?\)"),
         (["images/00000.png,a", "images/00001.png,a"], r"1 class\(es\) \(a\) among the labeled images"),

@@ -67,7 +67,7 @@ def test_weights_larger_than_memory(program: Program, tmp_path: Path, monkeypatc
     from semisup.runtime import weights_file
 
     monkeypatch.setattr(weights_file, "memory_limit_bytes", lambda: 1000)
-    assert "more than the 1e-06 GB of memory here" in refused(program, toy_weights(tmp_path / "toy.pth"))
+    assert "more than the 1e-06 GB of memory on this machine" in refused(program, toy_weights(tmp_path / "toy.pth"))
 
 
 def test_unknown_architecture_names_the_nearest(program: Program, tmp_path: Path) -> None:
@@ -114,4 +114,4 @@ def test_features_that_float16_cannot_hold_are_refused(program: Program, tmp_pat
     last = [name for name in state if name.endswith("bn2.weight")][-1]
     state[last] = state[last] + 1e9
     torch.save(state, file)
-    assert "features that float16 cannot hold" in refused(program, file)
+    assert "features that float16 cannot represent" in refused(program, file)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from semisup.core.inference import to_float
 from semisup.encoder import encode_batch
+from semisup.features import table
 from semisup.runner import data as data_module
 from semisup.runner import encoding
 from semisup.runner import run as run_module
@@ -69,6 +70,24 @@ def test_every_method_trains_on_features(method: str, words: list[str], program:
     expected = {"plain", "augment"} | ({"weak"} if method in ONLINE else set())
     assert set(features["packs"]) == expected
     assert "license" in features["weights"]
+
+
+@pytest.mark.parametrize(("method", "model"), [("fixmatch", "linear"), ("fixmatch", "mlp"), ("mixmatch", "linear")])
+def test_run_on_features_scaled_in_advance_equals_one_that_scales_them_in_every_step(
+    method: str, model: str, words: list[str], program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [*words, f"model={model}", *choose("method", method, ratio=1), "train.ema_decay=0.9", "augment=randaugment"]
+    states = []
+    for name, most_bytes in (("ahead", table.MAX_SCALED_BYTES), ("each_step", 0)):
+        monkeypatch.setattr(table, "MAX_SCALED_BYTES", most_bytes)
+        assert program("train", *words, "threshold.tau=0.1", f"name={name}")[0] == 0
+        (run,) = runs(tmp_path / "outputs" / name).values()
+        (state,) = (run / "checkpoints").glob("best-*.pt")
+        states.append((numbers(run), state.name))  # the name has the digest of the weights
+        tables = [loaded.table for loaded in encoding._encoded.values()]
+        assert any(each._scaled for each in tables) == (most_bytes > 0 and method == "fixmatch")
+        encoding._encoded.clear()
+    assert states[0] == states[1]
 
 
 ONLINE = [name for name in options("method") if "ratio" in (CONF / "method" / f"{name}.yaml").read_text()]

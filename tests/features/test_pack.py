@@ -29,6 +29,7 @@ from semisup.features import (
     image_digests,
     store,
 )
+from semisup.model.linear import UnitLength
 from tests.conftest import toy_images
 from tests.encoder.toy import TRANSFORMER, toy_encoder, toy_weights
 
@@ -248,6 +249,34 @@ def test_rows_read_from_files_equal_resident_ones(weights: Path, tmp_path: Path)
     position, view = torch.tensor([5, 0, 0, 3]), torch.tensor([1, 0, 1, 1])
     assert torch.equal(resident.gather(position, view), lazy.gather(position, view))
     assert torch.equal(resident.gather(position), lazy.gather(position))
+
+
+@pytest.mark.parametrize("augment", [AUGMENT, None])
+def test_features_scaled_in_advance_equal_those_that_the_model_scales(augment: Any, weights: Path) -> None:
+    images = toy_images(40, 3)
+    pack = encoded(None, recipe(weights, augment), images)
+    table = FeatureTable(pack, image_digests(images), torch.device("cpu"), resident=True)
+    layer, rows = UnitLength(30.0), EncodedImages(torch.arange(40), table)
+    for size in (1, 2, 3, 7, 16, 33, 40):
+        batch = rows[torch.randperm(40, generator=torch.Generator().manual_seed(size))[:size]]
+        plain, scaled = (
+            StoredViews(0.5, table, length).apply(batch, torch.Generator().manual_seed(0)) for length in (None, 30.0)
+        )
+        assert torch.equal(layer(plain), layer(scaled)), size
+        assert scaled.ndim == 2
+
+
+def test_large_tables_are_not_scaled_in_advance(weights: Path) -> None:
+    images = toy_images(4, 2)
+    pack, digests = encoded(None, recipe(weights), images), image_digests(images)
+    resident, lazy = (FeatureTable(pack, digests, torch.device("cpu"), resident=each) for each in (True, False))
+    size = 4 * resident.values.numel()
+    assert resident.can_scale(size)
+    assert not resident.can_scale(size - 1)
+    assert not lazy.can_scale(size)
+    before = resident.nbytes
+    resident.scaled(30.0)
+    assert resident.nbytes == before + size
 
 
 def test_stored_views_are_drawn_evenly_for_each_image_and_step(weights: Path) -> None:

@@ -172,7 +172,7 @@ SOME = list(IMAGES.items())
         ("a.tar", tar([("../x.png", b"1")]), r"the name ../x.png leads outside the archive"),
         ("a.tar", tar([("/x.png", b"1")]), "the name /x.png leads outside"),
         ("a.zip", zipped([("a/../../x.png", b"1")]), "leads outside"),
-        ("a.tar", tar([*SOME, SOME[0]]), "two members have the name a/0.png"),
+        ("a.tar", tar([*SOME, SOME[0]]), "contains two files with the name a/0.png"),
         ("a.tar", tar(SOME)[:1024], "is truncated"),
         ("a.tar", tar(SOME)[: 1024 + 700], "is truncated"),
         ("a.tar", tar(SOME)[:2048], "is truncated: it has no end mark"),

@@ -45,11 +45,12 @@ def test_mutated_images_cause_no_failure(
         [name, counts.total(), *(counts[part] or "" for part in reasons), 0] for name, counts in sorted(parts.items())
     ]
     text = f"""
-{COUNT} files (seed 0) were made from {len(seeds())} images of six formats: bytes were flipped, overwritten, deleted,
-inserted or repeated, files were cut, and two files were joined. `make fuzz` makes more files. No file killed or blocked
-the process, took more than a second or 512 MB, printed anything, or raised an undocumented error. Formats without
-checksums can give other pixels after such a change. PNG files gave other pixels only if their checksums were computed
-again, and files that were only cut never did.
+{COUNT} damaged files (seed 0) were made from {len(seeds())} images of six formats: bytes were flipped, overwritten,
+deleted, inserted or repeated, files were cut, and two files were joined. `make fuzz` tests more such files. No damaged
+file killed or blocked the process, took over a second or 512 MB, printed anything, or raised an undocumented error.
+The column "other pixels" counts damaged files that were read without an error but with other pixels. This happens in
+formats without checksums. It happened for a PNG file only if its checksums had been computed again, and never for a
+file that was only cut.
 """
     report("d-images-fuzz", "Mutated images", text, ["format", "files", *reasons, "failures"], rows)
 

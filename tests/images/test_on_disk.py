@@ -61,7 +61,7 @@ def test_pack_damaged_while_written_is_not_stored(place: Place) -> None:
 
 def test_cache_without_disk_space_tells_what_to_do(place: Place) -> None:
     place.cache.write_bytes(b"")
-    with pytest.raises(DataError, match=r"cannot be written .*increase that, or free space in dataset\.cache"):
+    with pytest.raises(DataError, match=r"cannot be written .*increase dataset\.memory_gb, or free disk space"):
         stored(place)
 
 

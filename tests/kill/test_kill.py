@@ -109,10 +109,10 @@ def test_the_figures_are_in_the_docs(found: dict[str, Any]) -> None:
     rows += [["**injected**", *(sum(counts.values()) for counts in totals.values())], ["**survived**", *survived]]
     text = """
 The test kills the program by SIGKILL before every operation on its files, in the middle of every write, and at every
-event of its training. Then the test gives the same command again. The run survived if all of these hold: its metrics,
-pseudo-labels, tensors and summary are bit-identical to those of an uninterrupted run; no step that was saved before
-the kill is computed again; no temporary files remain. `python -m tests.kill FOLDER --whole` runs this test; `make
-check` tries some points of every kind.
+event of its training, and then gives the same command again. The run counts as survived if three conditions hold. Its
+metrics, pseudo-labels, weights and summary are bit-identical to those of an uninterrupted run. No step that was saved
+before the kill is trained again. No temporary files remain. `python -m tests.kill FOLDER --whole` runs this test; `make
+check` tests some of these points.
 """
     report("a-kill", "Killed at every point", text, ["killed at", *places], rows)
 
@@ -125,23 +125,21 @@ check` tries some points of every kind.
     ]
     report(
         *("a-kill-more", "Killed again and again, damaged, without power"),
-        "The conditions are those of the section above. After a loss of power, every checkpoint whose save had "
-        "returned must exist, with its logs.",
+        "The same three conditions must hold if the program is killed repeatedly, if its newest state is damaged, and "
+        "after a loss of power. After a loss of power, every checkpoint that was completely saved must also exist, "
+        "with its logs.",
         *(["what", "injected", "survived"], rows_of_others),
     )
 
     caught = [name for name, how in found["defects"] if how]
     text = f"""
-{len(caught)} of {len(found["defects"])} were detected. Each defect is a mistake that was put into the program on
-purpose (`tests/kill/defects.py`), to check that the tests above detect it.
+{len(caught)} of {len(found["defects"])} planted defects were detected. A planted defect is a mistake that was put
+into the program on purpose (`tests/kill/defects.py`), to check that the tests above detect it. Examples are optimizer
+moments that are not saved, and logs that are not cut when a run continues. The table lists the defects that were not
+detected.
 """
-    report(
-        "a-planted",
-        "Planted defects",
-        text,
-        ["defect", "caught"],
-        [[n, "yes" if how else "**no**"] for n, how in found["defects"]],
-    )
+    missed = [[name] for name, how in found["defects"] if not how]
+    report("a-planted", "Planted defects", text, ["planted defect that was not detected"], missed)
 
 
 def _score(results: list[dict[str, Any]], of: str) -> list[int]:

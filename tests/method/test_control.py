@@ -48,9 +48,9 @@ def labeled_steps(config: schema.RunConfig, problem: Any = None) -> list[Labeled
             indices.append(epoch_batch(*args))
             return indices[-1]
 
-        def record_decay(average: Any, student: Any, decay: float, **rest: Any) -> None:
+        def record_decay(tensors: Any, decay: float) -> None:
             decays.append(decay)
-            update_average(average, student, decay, **rest)
+            update_average(tensors, decay)
 
         def record_input(module: Any, args: tuple[torch.Tensor]) -> None:
             if torch.is_grad_enabled():

@@ -9,6 +9,7 @@ import numpy
 import pytest
 
 from semisup.errors import RecordError
+from semisup.record.labeled_features import encode_labeled_features, read_labeled_features
 from semisup.record.probabilities import encode_probabilities, read_probabilities
 
 VALUES = numpy.array([[0.25, 0.75, 0], [1, 0, 0], [0.5, 0.25, 0.25], [0.125, 0.375, 0.5]], numpy.float32)
@@ -103,3 +104,28 @@ def test_directory_in_place_of_the_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "predictions.npz").mkdir()
     with pytest.raises(RecordError, match=r"predictions\.npz: "):
         read_probabilities(tmp_path, 4, 3)
+
+
+@pytest.mark.parametrize(("values", "kind"), [(VALUES, "<f2"), (VALUES + numpy.float32(1e-5), "<f4")])
+def test_labeled_features_are_stored_without_loss(values: Any, kind: str, tmp_path: Path) -> None:
+    content = encode_labeled_features(values)
+    assert kind.encode() in content
+    (tmp_path / "labeled_features.npz").write_bytes(content)
+    result = read_labeled_features(tmp_path, 4, 3)
+    assert result.dtype == numpy.float32
+    assert (result == values).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (encode_labeled_features(VALUES[:1]), "has features of shape 1 x 3, but this run needs at least 2 x 3"),
+        (encode_labeled_features(VALUES[:, :2]), "has features of shape 4 x 2"),
+        (encode_labeled_features(VALUES * numpy.float32("nan")), "not finite"),
+        (encode_probabilities(VALUES), "is not a file of features written by semisup"),
+    ],
+)
+def test_labeled_features_that_do_not_fit_are_refused(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "labeled_features.npz").write_bytes(content)
+    with pytest.raises(RecordError, match=message):
+        read_labeled_features(tmp_path, 2, 3)

@@ -32,9 +32,9 @@ HARMS = [
     ("1.bias", set_first(float("inf")), "has values that are NaN or infinite"),
     ("1.running_mean", set_first(float("-inf")), "has values that are NaN or infinite"),
     ("1.running_var", set_first(-1e-3), "has a negative variance"),
-    ("0.weight", lambda tensor: tensor.double(), "has dtype float64, and the model has float32"),
-    ("0.weight", lambda tensor: tensor.to(torch.complex64), "has dtype complex64, and the model has float32"),
-    ("0.weight", lambda tensor: tensor.int(), "has dtype int32, and the model has float32"),
+    ("0.weight", lambda tensor: tensor.double(), "has dtype float64, but the model has float32"),
+    ("0.weight", lambda tensor: tensor.to(torch.complex64), "has dtype complex64, but the model has float32"),
+    ("0.weight", lambda tensor: tensor.int(), "has dtype int32, but the model has float32"),
 ]
 
 

@@ -53,8 +53,9 @@ def test_sentence_about_labels_alone(tmp_path: Path, gains: list[float], expecte
 def test_sentence_about_images_of_no_class(tmp_path: Path) -> None:
     with_curves(cell(tmp_path, 0, 3), unlabeled=0.3)
     assert texts(tmp_path) == [
-        "The unlabeled set seems to contain images of no class: about 40 % of the 1,000 images or more (lower limit "
-        "31 %, 1 seed). The confidence of 30 % of them is at least 0.700, but that of 50 % of the validation images."
+        "The unlabeled set seems to contain images that belong to none of the classes: about 40 % of the 1,000 images "
+        "or more (lower limit 31 %, 1 seed). The confidence is at least 0.700 for 30 % of the unlabeled images, but "
+        "for 50 % of the validation images."
     ]
 
 

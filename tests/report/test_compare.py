@@ -450,7 +450,7 @@ def test_folder_without_runs_is_an_error(outputs: Path) -> None:
     with pytest.raises(DataError, match="outputs: there is no such folder"):
         find_runs([outputs])
     (outputs / "mine").mkdir(parents=True)
-    with pytest.raises(DataError, match="mine: no runs here"):
+    with pytest.raises(DataError, match="mine: contains no runs"):
         printed(outputs / "mine")
 
 

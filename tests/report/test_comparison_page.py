@@ -370,7 +370,7 @@ def test_only_the_best_curves_are_drawn(outputs: Path) -> None:
     for number in range(count):
         make(outputs / "mine", plain_of(f"optimizer.lr={1 + number}e-5"), val=0.5 + number / 100)
     text = page(outputs / "mine")
-    assert f"the {MAX_CURVES} settings of best validation accuracy, of {count}" in text
+    assert f"the best {MAX_CURVES} of {count} settings on validation" in text
     curves = text[text.index('<section id="curves"') :]
     assert curves[: curves.index("</section>")].count("<a tabindex") == MAX_CURVES
 

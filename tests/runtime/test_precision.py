@@ -137,7 +137,7 @@ def test_number_of_compilations_per_round_is_reported() -> None:
 @pytest.mark.parametrize(
     ("device", "processes", "said"),
     [
-        ("cuda:1", 1, "this machine has 1 CUDA devices; the first is cuda:0"),
+        ("cuda:1", 1, "must be cuda:0 on this machine"),
         ("cuda:0", 2, "torchrun started 2 processes, which need one GPU each; use device=cuda"),
         ("cuda", 2, "torchrun started 2 processes on this machine, which has 1 CUDA devices"),
     ],

@@ -190,8 +190,9 @@ def test_planted_secrets_are_in_no_file_of_a_sweep(checkout: Path) -> None:
     rows = [[kind, len(kinds[kind]), len(places)] for kind, places in found.items()]
     report(
         *("g-secrets", "Secrets"),
-        "The test puts secrets into places that a run reads, and into uncommitted changes of the code. Then it\n"
-        "searches for them in all files of the run, of W&B and of the home folder (`tests/runtime/test_secrets.py`).",
+        "The test puts secrets into the environment, the address of the git remote, the command, a YAML file and\n"
+        "uncommitted changes of the code. Then it searches all files of the run, of W&B and of the home folder for\n"
+        "these secrets (`tests/runtime/test_secrets.py`).",
         *(["planted in", "secrets", "found"], rows),
     )
     assert not any(found.values()), found

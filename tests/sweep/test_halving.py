@@ -117,7 +117,7 @@ def test_settings_are_compared_by_all_their_seeds_and_failures_do_not_continue()
 def stopped(folder: Path, accuracy: float) -> dict[str, Any]:
     """Write the files of a run that was stopped at step 24, and return its entry."""
     folder.mkdir(exist_ok=True)
-    train = {"steps": 100, "epochs": None, "select_by": "accuracy"}
+    train = {"steps": 100, "epochs": None, "evaluate_every_steps": 8, "evaluate_every": 1, "select_by": "accuracy"}
     (folder / "config.yaml").write_text(yaml.safe_dump({"train": train}))
     (folder / "metrics.jsonl").write_text(json.dumps({"step": 24, "epoch": 1, "val/accuracy": accuracy}) + "\n")
     return {"status": "stopped", "folder": str(folder), "companions": []}
@@ -154,14 +154,25 @@ def test_halving_ends_at_the_first_rung_if_all_settings_fail(
 
 @pytest.mark.parametrize(("metric", "best", "score"), [("accuracy", 0.6, 0.6), ("loss", 0.4, -0.4)])
 def test_rung_is_the_first_evaluation_after_its_share(metric: str, best: float, score: float) -> None:
-    train = {"steps": 100, "epochs": None, "select_by": metric}
+    train = {"steps": 100, "epochs": None, "evaluate_every_steps": 10, "evaluate_every": 1, "select_by": metric}
     values = [(10, 0.6), (20, 0.4), (30, 0.5), (40, 0.9), (50, 0.1)]
     rung = RungScore(train, 0.25).add({"step": step, f"val/{metric}": value} for step, value in values)
     assert (rung.step, rung.best, rung.score) == (30, best, score)
-    in_epochs = RungScore(train | {"steps": None, "epochs": 10}, 0.2)
+    in_epochs = RungScore(train | {"steps": None, "epochs": 10, "evaluate_every_steps": None}, 0.2)
     in_epochs.add([{"step": 7, "epoch": 1, f"val/{metric}": 0.3}, {"step": 9, "epoch": 2, "pseudo/round": 1}])
     assert not in_epochs.reached
     assert in_epochs.add([{"step": 14, "epoch": 2, f"val/{metric}": 0.3}]).step == 14
+
+
+def test_evaluations_that_only_the_method_needs_do_not_count_at_a_rung() -> None:
+    """Self-training evaluates at epochs 1, 4, 7, ... before it labels, and so would reach the rung earlier."""
+    every = {"evaluate_every_steps": None, "evaluate_every": 5}
+    rows = [{"step": 3 * epoch, "epoch": epoch, "val/accuracy": value} for epoch, value in ((4, 0.9), (5, 0.5), (7, 1))]
+    rung = RungScore({"steps": None, "epochs": 10, "select_by": "accuracy"} | every, 0.4).add(rows)
+    assert (rung.step, rung.score) == (15, 0.5)
+    by_steps = {"evaluate_every_steps": 10, "evaluate_every": 1}
+    rung = RungScore({"steps": 21, "epochs": None, "select_by": "accuracy"} | by_steps, 0.5).add(rows[:2])
+    assert rung.add([{"step": 21, "epoch": 7, "val/accuracy": 0.6}]).score == 0.6
 
 
 @pytest.mark.parametrize(
@@ -173,16 +184,17 @@ def test_rung_is_the_first_evaluation_after_its_share(metric: str, best: float, 
         (("hydra.sweeper.eta=1",), "hydra.sweeper.eta=1: must be above 1"),
         (("hydra.sweeper.eta=x",), "must be above 1"),
         (("hydra.sweeper.rungs=[0.2,0.3]",), "the rung 0.2 and the rung 0.3 have the same evaluation, after 8 steps"),
-        (("hydra.sweeper.rungs=[0.9]",), "the rung 0.9 and the end have the same evaluation, after 24 steps"),
-        (("optimizer.lr=0.1",), "needs at least two settings"),
+        (("hydra.sweeper.rungs=[0.9]",), "the rung 0.9 and the end of the training have the same evaluation, after 24"),
+        (("optimizer.lr=0.1",), "needs several values of a setting to compare, such as threshold.tau=0.7,0.9"),
         (("optimizer.lr=0.1", "dataset.split_seed=0,1"), "and dataset.split_seed only repeat a setting"),
         (
             ("dataset.labels_per_class=4,8",),
-            "dataset.labels_per_class=4,8: halving compares settings on the same data, .* only dataset.fold and "
-            "dataset.split_seed .*; type one value, as dataset.labels_per_class=4, or leave out hydra/sweeper=halving",
+            "dataset.labels_per_class=4,8: hydra/sweeper=halving compares runs on the same data .only dataset.fold and "
+            "dataset.split_seed .*; type one value, such as dataset.labels_per_class=4, or leave out "
+            "hydra/sweeper=halving",
         ),
-        (("sweep.rows={rows}",), "dataset.labels_per_class=8: halving compares settings on the same data"),
-        (("train.select_by=accuracy,loss",), "needs one value"),
+        (("sweep.rows={rows}",), "dataset.labels_per_class=8: hydra/sweeper=halving compares runs on the same data"),
+        (("train.select_by=accuracy,loss",), "type one value"),
         (("threshold.tau=interval(0,1)",), "is a range: add hydra/sweeper=search"),
         (("threshold.tau=zip(0.7,0.9,0.8)", "seed=zip(0,1)"), "same number of values"),
     ],

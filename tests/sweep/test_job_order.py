@@ -52,15 +52,16 @@ def test_time_limit_leaves_whole_jobs_and_the_same_command_continues(tmp_path: P
     words = ["train", "-m", *TINY, "threshold.tau=0.5,0.7", "seed=0,1"]
     status, output = semisup(tmp_path, *words, "sweep.minutes=0.0001")
     assert status == 1, output
-    assert "sweep: 4 runs (2 settings x 2 seeds), and the reference runs" in output
+    assert "sweep: 4 runs (2 settings x 2 seeds), and for those that use unlabeled images reference runs" in output
     assert "no further run starts after 0.0001 minutes" in output
-    assert "never started: jobs 1, 2, 3 (sweep.minutes is over; type the same command without it to continue)" in output
+    limit = "the time limit sweep.minutes is over; type the same command without it to continue"
+    assert f"never started: jobs 1, 2, 3 ({limit})" in output
     (folder,) = (tmp_path / "outputs/runs/sweeps").iterdir()
     summary = json.loads((folder / "sweep_summary.json").read_text())
     assert summary["jobs"]["00000"]["status"] == "done"
     assert summary["companions_left"] == [], "the first run has its references"
     assert {summary["jobs"][name]["message"] for name in ("00001", "00003")} == {
-        "sweep.minutes is over; type the same command without it to continue"
+        "the time limit sweep.minutes is over; type the same command without it to continue"
     }
     status, output = semisup(tmp_path, *words)
     assert status == 0, output

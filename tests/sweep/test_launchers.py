@@ -102,7 +102,7 @@ def test_parallel_runs_with_a_shared_start_equal_separate_runs(tmp_path: Path) -
     with sweep(tmp_path / "together", *words, "hydra/launcher=cores", "hydra.launcher.n_jobs=2") as process:
         output, errors = process.communicate(timeout=240)
     assert process.returncode == 0, output + errors
-    assert "1 run began from a shared start: 1 epoch," in output
+    assert "1 run began from a shared start (training before the first pseudo-labels): 1 epoch," in output
     assert train_command(["-m", *words, "sweep.share_start=false", f"output_root={tmp_path / 'apart'}"]) == 0
     together, apart = (sorted((tmp_path / each / "runs").glob("self_training*")) for each in ("together", "apart"))
     assert [run.name for run in together] == [run.name for run in apart]

@@ -15,7 +15,7 @@ from semisup.errors import SettingError
 from semisup.sweep import sweepers
 from semisup.sweep.job_store import JobStore
 from semisup.sweep.preflight import compose_command, job_overrides
-from semisup.sweep.search import parse_space, search_batches
+from semisup.sweep.search import build_distributions, parse_space, search_batches
 from tests import preloaded
 from tests.preloaded import Preloaded
 
@@ -104,6 +104,21 @@ def test_search_proposes_the_same_settings_if_it_is_told_the_same_results(tmp_pa
     assert {each["seed"] for each in tried} <= {"0", "1", "2", "3"}
     assert {round(float(each["augment.strength"]) * 10, 9) for each in tried} <= {0, 1, 2, 3, 4}
     assert all(0.1 <= float(each["threshold.tau"]) <= 0.9 for each in tried)
+
+
+@pytest.mark.parametrize("text", ["range(0,1,0.3)", "range(0.1,1,0.1)", "range(0.6,1,0.05)", "range(0,7,2)"])
+def test_search_tries_every_value_of_a_range(text: str) -> None:
+    space = parse_space([f"augment.strength={text}"])
+    (override,) = space.swept.values()
+    ((key, distribution),) = build_distributions(space).items()
+    values = [distribution.to_external_repr(each) for each in grid(distribution)]
+    expected = [f"augment.strength={value}" for value in override.sweep_string_iterator()]
+    assert [space.word(key, value) for value in values] == expected
+
+
+def grid(distribution: Any) -> list[float]:
+    count = round((distribution.high - distribution.low) / distribution.step) + 1
+    return [distribution.low + number * distribution.step for number in range(count)]
 
 
 @pytest.mark.parametrize(("metric", "best"), [("loss", 0.1), ("macro_f1", 0.3)])

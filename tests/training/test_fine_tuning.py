@@ -224,7 +224,7 @@ def test_accumulation_needs_less_memory_and_keeps_dropout() -> None:
 
 
 def test_accumulation_is_refused_where_it_is_not_supported(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(SettingError, match=r"train\.accumulate=2: not supported with compile=true"):
+    with pytest.raises(SettingError, match=r"train\.accumulate=2: is not supported with compile=true"):
         checked("device=cpu", "compile=true", "train.accumulate=2")
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "none")
     monkeypatch.setenv("WORLD_SIZE", "2")

@@ -183,11 +183,11 @@ def test_refit_as_typed_is_no_row_and_predicts(program: Program, tmp_path: Path)
 
 def test_refits_of_several_settings_are_refused() -> None:
     message = (
-        r"train\.refit=[Tt]rue: trains one setting, .* threshold\.tau has 2 values \(0\.5, 0\.7\); type one of them"
+        r"train\.refit=[Tt]rue: .* one value of each setting, but threshold\.tau has 2 \(0\.5, 0\.7\); type one of them"
     )
     with pytest.raises(SettingError, match=message):
         compose_command(["train.refit=true", "threshold.tau=0.5,0.7", "seed=0,1"], True)
-    with pytest.raises(SettingError, match=r"threshold\.tau has 3 values .* as threshold\.tau=0\.7$"):
+    with pytest.raises(SettingError, match=r"threshold\.tau has 3 .* such as threshold\.tau=0\.7$"):
         compose_command(["experiment=photographs", "dataset.root=x", "train.refit=true"], False)
     chosen = compose_command(
         ["experiment=photographs", "dataset.root=x", "train.refit=true", "threshold.tau=0.5"], False

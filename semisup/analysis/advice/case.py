@@ -33,7 +33,8 @@ class Case:
     """Finished runs on the same data with the same number of labels per class.
 
     folder: the folder that contains the runs, as the user typed it
-    comparison: comparison of the runs, with at least one row; only rows that use unlabeled images, if there are any
+    comparison: comparison of the runs, with at least one row; if some runs use unlabeled images, the rows of the others
+        are left out
     fewer: finished runs on the same data with fewer labels per class
     label: name of the data set, and the settings in which it differs from the data sets of the other cases
     alone: whether the folder contains no other case
@@ -65,7 +66,8 @@ def split_cases(runs: Sequence[Run], folder: Path) -> list[Case]:
     for (by_labels, labels), own in zip(groups, settings, strict=True):
         comparison = _with_short_names(compare_runs(by_labels[labels]))
         if comparison.rows:
-            fewer = tuple(run for each in by_labels if _size(each) < _size(labels) for run in by_labels[each])
+            less = (run for each in by_labels if _size(each) < _size(labels) for run in by_labels[each])
+            fewer = tuple(replace(run, select_by=comparison.select_by) for run in less)
             label = " ".join([dataset_label(by_labels[labels][0]), *_differing(own, settings)])
             cases.append(Case(folder, comparison, fewer, StoredPredictions(), label, len(groups) == 1))
     return cases
@@ -80,9 +82,9 @@ def image_count(run: Run, split: str) -> int | None:
 
 
 def _with_short_names(comparison: Comparison) -> Comparison:
-    """Return the comparison with row names that have only the settings in which the rows differ.
+    """Remove from the rows of a comparison the settings that all rows share, so that their names are short.
 
-    Rows of labels-only runs are left out, unless there are no other rows.
+    Rows of labels-only runs are removed, unless there are no other rows.
     """
     rows = [row for row in comparison.rows if row.controls] or comparison.rows
     keys = [key for key in comparison.columns if len({canonical(row.settings.get(key)) for row in rows}) > 1]

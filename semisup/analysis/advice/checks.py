@@ -1,4 +1,4 @@
-"""Run all checks on the runs of a case."""
+"""Run all checks of `semisup advise` on a case: runs on the same data with the same number of labels per class."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -23,14 +23,14 @@ CHECKS: tuple[Callable[[Case], Finding | NoFinding], ...] = (
 
 
 class Advice(NamedTuple):
-    """Results of all checks on one case."""
+    """Results of all checks on one case: those with a finding, and those without."""
 
     findings: tuple[Finding, ...]
     without: tuple[NoFinding, ...]
 
 
 def advise(case: Case) -> Advice:
-    """Run all checks on the runs of a case."""
+    """Run all checks on a case (runs on the same data with the same number of labels per class)."""
     results = [check(case) for check in CHECKS]
     return Advice(
         tuple(each for each in results if not isinstance(each, NoFinding)),

@@ -1,10 +1,9 @@
 """Check whether the selected pseudo-labels concentrate on few classes.
 
 Let s_k be the share of class k among the selected pseudo-labels of the last labeling, and v_k its share among the
-validation images. The distance is the share of the selected pseudo-labels that would need another class to have the
-proportions of the validation images:
+validation images. The distance between the two is the total variation distance, in [0, 1]:
 
-    distance = sum over k of max(0, s_k - v_k)                                    total variation distance, in [0, 1]
+    distance = sum over k of max(0, s_k - v_k)
 
 There is a finding under two conditions. The mean distance over the seeds is at least 0.25 (MIN_DISTANCE). In every
 seed, a chi-square test rejects at 0.1 % (MAX_P) that the pseudo-labels and the validation images have the same
@@ -41,8 +40,9 @@ class Concentration(NamedTuple):
     classes: names of the classes, most over-represented first
     selected, labeled, validation: share in [0, 1] of these classes among the selected pseudo-labels, among the
         pseudo-labels of all unlabeled images (None if unknown), and among the validation images; mean over the seeds
-    distance: total variation distance, mean over the seeds
-    p_value: the largest p-value of the seeds
+    distance: total variation distance between the class shares of selected pseudo-labels and validation images; mean
+        over the seeds
+    p_value: largest p-value over the seeds, of the test that these class shares are equal
     images: number of selected pseudo-labels, mean over the seeds
     """
 

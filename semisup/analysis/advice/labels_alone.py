@@ -18,8 +18,8 @@ from semisup.analysis.advice.case import Case, NoFinding
 from semisup.analysis.comparison import Row, summarize
 from semisup.analysis.confirmation import read_confirmation
 from semisup.analysis.diagnosis import unused_reason
-from semisup.analysis.gains import LABELS_ONLY, Gain
-from semisup.analysis.intervals import Interval, seeds_needed
+from semisup.analysis.gains import LABELS_ONLY, Gain, seeds_to_detect
+from semisup.analysis.intervals import Interval
 from semisup.analysis.runs import Run
 
 NAME = "pseudo-labels against labels alone"
@@ -38,13 +38,12 @@ class LabelsAlone(NamedTuple):
     """The gain of the best setting over the best labels-only runs of the same seeds.
 
     row: the runs of the best setting
-    accuracy: mean accuracy in [0, 1] of these runs
-    alone: mean accuracy in [0, 1] of the labels-only runs
+    accuracy: mean accuracy (or balanced accuracy) in [0, 1] of these runs
+    alone: the same of the labels-only runs
     split: the images on which both are measured, `test` or `validation`
     interval: 95 % interval of the gain, in percentage points
     confirmed: whether the runs are those of `semisup confirm`
-    seeds_needed: number of seeds that would detect the gain, if it is positive but its interval contains 0; None
-        otherwise, and None if more than 1,000 seeds were needed
+    seeds_needed: number of seeds that would detect the gain, if the verdict is undecided (`gains.seeds_to_detect`)
     references: the labels-only runs
     """
 
@@ -75,13 +74,12 @@ def check_labels_alone(case: Case) -> LabelsAlone | NoFinding:
         return NoFinding(NAME, "a run that selected a pseudo-label")
     pairs = [(run, other.finished) for run, other in zip(row.runs, row.labels_only, strict=True)]
     known = [(run, other) for run, other in pairs if other is not None]
-    accuracy = summarize(run.accuracy(row.split) for run, _ in known)
-    alone = summarize(other.accuracy(row.split) for _, other in known)
+    accuracy = summarize(run.score(row.split) for run, _ in known)
+    alone = summarize(other.score(row.split) for _, other in known)
     assert accuracy is not None
     assert alone is not None
     verdict = judge(interval)
-    by_seeds = verdict is Verdict.UNDECIDED and interval.mean > 0 and not gain.overlap  # more folds add no labels
-    needed = seeds_needed(interval.mean, interval.deviation) if by_seeds else None
+    needed = seeds_to_detect(gain, confirmed=confirmed) if verdict is Verdict.UNDECIDED else None
     others = tuple(other for _, other in known)
     return LabelsAlone(verdict, row, accuracy.mean, alone.mean, row.split, gain, interval, confirmed, needed, others)
 

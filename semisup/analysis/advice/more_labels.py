@@ -7,10 +7,9 @@ al. 2017, arXiv 1712.00409):
     error(n) = c * n^-b        so        gain of 50 labels = error(n) * (1 - (error(n) / error(m))^x)
                                with      x = log((n + 50) / n) / log(n / m)
 
-The gain of 50 labels is compared with the gain of one setting over the best labels-only runs: the setting for which
-this gain is largest. Since this setting is chosen on the test images, its gain is overestimated, which makes a finding
-less likely. Let w be the gain of 50 labels divided by error(m) - error(n). For the seed s, and likewise for each test
-image,
+The gain of 50 labels is compared with the largest gain of a setting over the best labels-only runs. Since this setting
+is chosen on the test images, its gain is overestimated, which makes a finding less likely. Let w be the gain of 50
+labels divided by error(m) - error(n). For each seed s, the difference of the two gains is
 
     d_s = w * (accuracy(n) - accuracy(m)) - (accuracy of the setting - accuracy of the best labels-only run)
 
@@ -171,18 +170,29 @@ def _labels(runs: Sequence[Run]) -> float | None:
 
 
 def _mean(runs: Sequence[Run], split: str) -> float:
-    spread = summarize(run.accuracy(split) for run in runs)
+    spread = summarize(run.score(split) for run in runs)
     return spread.mean if spread else 0.0
 
 
 def _points(run: Run, other: Run, split: str) -> float:
-    return 100 * ((run.accuracy(split) or 0.0) - (other.accuracy(split) or 0.0))
+    return 100 * ((run.score(split) or 0.0) - (other.score(split) or 0.0))
 
 
 def _image_means(
     case: Case, quadruples: Sequence[tuple[Run, Run, Run, Run]], split: str, weight: float
 ) -> list[float] | None:
-    """Compute d for each image, averaged over the seeds; None if the seeds have different images."""
+    """Compute for each image the difference d of this module's formula, averaged over the seeds.
+
+    Accuracy is replaced by the correctness on the image (0 or 1), in percentage points.
+
+    Args:
+        quadruples: for each seed, the run of the setting, the best labels-only run, and the labels-only runs with n and
+            with m labels.
+        weight: w of the formula.
+
+    Returns:
+        One number per image; None if the seeds have different images.
+    """
     labels = shared_image_means([Pair(full, part, 0.0) for _, _, full, part in quadruples], split, case.stored)
     setting = shared_image_means([Pair(run, alone, 0.0) for run, alone, _, _ in quadruples], split, case.stored)
     if labels is None or setting is None or len(labels) != len(setting):

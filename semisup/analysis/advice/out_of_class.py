@@ -11,11 +11,11 @@ The standard error of log(u / v) is that of two independent samples. The standar
 
     se^2 = (1 - u) / (u * unlabeled images) + (1 - v) / (v * validation images) + variance over seeds / seeds
 
-There is a finding if the lower limit, 1 - (u / v) * exp(1.96 * se), exceeds a margin. The margin allows for other
-proportions of the classes in the unlabeled set. There are two kinds of scores; `reject` is used if it is recorded:
+There is a finding if the lower limit, 1 - (u / v) * exp(1.96 * se), exceeds a margin. The margin is needed because the
+classes can have other proportions in the unlabeled set. Two kinds of scores are tried in this order:
 
-    reject      the scores of the last labeling of runs with `reject.keep`; v = keep. The margin is (1 - v) / v: the
-                largest share that results if a class is twice as frequent among the unlabeled images
+    reject      the scores of the last labeling of runs with `reject.keep`; v = keep. The margin is (1 - v) / v, the
+                largest 1 - u / v without images of no class if a class is twice as frequent in the unlabeled set
     confidence  the threshold curves of offline methods, which predict both sets of images with the same model. The
                 limit is the threshold that about half of the validation images reach. The first labeling at which the
                 model has 80 % of its best accuracy is used, because later the model has been trained to be confident
@@ -36,7 +36,7 @@ from semisup.config import registry
 from semisup.method import OnlineMethod
 from semisup.record.curves import POOL, VALIDATION
 
-NAME = "images of no class in the unlabeled set"
+NAME = "unlabeled images that belong to none of the classes"
 Z = 1.96
 MARGIN = 0.15
 """Smallest lower limit for a finding by confidences. It allows for other proportions of the unlabeled classes."""
@@ -124,7 +124,11 @@ def _relative_variance(share: float, images: int) -> float:
 
 
 def _first_of_each_seed(case: Case, read: Callable[[Run], Reached | None]) -> list[tuple[Run, Reached]]:
-    """For each seed, read the scores of the run with the best validation setting among the runs that have scores."""
+    """For each seed, read the scores of the run with scores whose setting has the best validation accuracy.
+
+    Args:
+        read: function that reads the scores of a run; None for a run without scores.
+    """
     values: dict[tuple[int, int], tuple[Run, Reached]] = {}
     for row in case.comparison.rows:
         for run in row.runs if row.controls else ():
@@ -145,10 +149,12 @@ def _by_reject(run: Run) -> Reached | None:
 
 
 def _by_confidence(run: Run) -> Reached | None:
-    """Read from what_if.csv the shares of validation and unlabeled images that reach a confidence.
+    """Read the shares of validation and unlabeled images that reach a confidence, from the file what_if.csv.
+
+    The confidence is one that about half of the validation images reach.
 
     Returns:
-        None for online methods, or if the file has no suitable labeling.
+        None for methods that label a batch at every step, or if the file has no suitable labeling.
     """
     images, best = _image_counts(run), run.accuracy("validation")
     method = registry.settings_class("method", run.config["method"]["name"])

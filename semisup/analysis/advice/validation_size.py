@@ -1,7 +1,8 @@
 """Check whether the validation set is large enough to distinguish the best setting from the second best.
 
 For each validation image, let d be the correctness of the best setting minus that of the second best (1, 0 or -1),
-averaged over the seeds that have this image. For n images that all seeds share
+averaged over the seeds that have this image; if settings are ranked by balanced accuracy, d is multiplied by the weight
+of the image (`stored_predictions.py`). For n images that all seeds share
 
     difference = mean of d          standard error = standard deviation of d / sqrt(n)
 
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from semisup.analysis.advice.case import Case, NoFinding
 from semisup.analysis.comparison import Row
-from semisup.analysis.runs import Run
+from semisup.analysis.runs import ACCURACY, BALANCED_ACCURACY, Run
 from semisup.analysis.stored_predictions import StoredPredictions
 
 NAME = "size of the validation set"
@@ -73,6 +74,8 @@ def check_validation_size(case: Case) -> ValidationSize | NoFinding:
     rows = [row for row in case.comparison.rows if row.controls] or case.comparison.rows
     if len(rows) < 2:
         return NoFinding(NAME, "two settings")
+    if case.comparison.select_by not in (ACCURACY, BALANCED_ACCURACY):
+        return NoFinding(NAME, "settings that are ranked by accuracy or balanced accuracy")
     best, *others = rows
     gaps = [paired_difference(best.runs, row.runs, case.stored) for row in others]
     gap = gaps[0]
@@ -86,7 +89,7 @@ def check_validation_size(case: Case) -> ValidationSize | NoFinding:
 
 
 def paired_difference(best: Sequence[Run], second: Sequence[Run], stored: StoredPredictions) -> PairedDifference | None:
-    """Compute the difference between the validation accuracies of two settings, and its standard error over images.
+    """Compute the difference between the accuracies of two settings on validation, and its standard error over images.
 
     Returns:
         None if the settings do not have the same seeds, or if a pair of runs has no predictions on the same images.
@@ -99,7 +102,7 @@ def paired_difference(best: Sequence[Run], second: Sequence[Run], stored: Stored
         one, other = (stored.of(each, "validation") for each in (run, partners[run.replicate]))
         if one is None or other is None or one.images != other.images:
             return None
-        by_images[one.images].append(one.correct.astype(float) - other.correct)
+        by_images[one.images].append(one.weights(run.measure) * (one.correct.astype(float) - other.correct))
     difference, variance, images = 0.0, 0.0, 0
     for values in by_images.values():
         of_image, weight = numpy.mean(values, axis=0), len(values) / len(best)

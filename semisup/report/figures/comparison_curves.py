@@ -26,7 +26,7 @@ EARLY = 8  # accuracies of the first 1 / EARLY of the steps may lie below the ax
 class TrainingCurve:
     """Training curve of the best run of one setting.
 
-    color: None is drawn faint
+    color: color of the curve; None = a faint gray curve
     href: relative URL of the run
     """
 
@@ -83,7 +83,7 @@ def accuracy_figure(curves: list[TrainingCurve], control: History | None) -> Fig
 
 
 def coverage_figure(curves: list[TrainingCurve]) -> Figure | None:
-    """Draw pseudo-accuracy against coverage, with one point for each round and a ring around the last one.
+    """Draw pseudo-accuracy against coverage, with one point for each labeling and a ring around the last one.
 
     Returns:
         None if no true class of an unlabeled image is known.
@@ -111,9 +111,9 @@ def coverage_figure(curves: list[TrainingCurve]) -> Figure | None:
 
 
 def _first_rows(comparison: Comparison) -> list[Row]:
-    """Choose the settings to draw, the best one of the comparison first.
+    """Choose at most MAX_CURVES settings to draw: first `comparison.best`, then the others by validation accuracy.
 
-    A labels-only setting can have a higher accuracy than the best one, because the best one uses unlabeled images.
+    `comparison.best` uses unlabeled images, so a labels-only setting can have a higher accuracy.
     """
     best = comparison.best
     rest = [row for row in comparison.rows if row is not best]

@@ -19,7 +19,7 @@ from semisup.analysis.comparison import Comparison, over_seeds, split_of
 from semisup.report.figures.ranking import WIDTH_INCHES, ranking_figure
 from semisup.report.figures.style import figure_style, render_png
 from semisup.report.heatmap_grid import CONTROL, SEVERAL, Grid, HeatmapCell, make_grid
-from semisup.report.wording import format_mean_std, title
+from semisup.report.wording import format_mean_std, measure_name, title
 
 MAX_COLUMNS = 7  # maximum number of cells side by side; with more, one panel is above the other
 GAP = 0.35  # distance between the cells and the row of controls, in cells
@@ -79,7 +79,7 @@ def legend(comparison: Comparison, grid: Grid) -> list[str]:
     notes = ["Framed: best on validation", f"± spread over {comparison.repeated_by}", "bold: 95 % interval above 0"]
     notes.append("hatched: no number, with the reason")
     if set(comparison.columns) - {*grid.vertical.keys, *grid.horizontal.keys}:
-        notes.append("other settings differ too: each cell shows the row of best validation accuracy")
+        notes.append("other settings differ too: each cell shows the best row on validation")
     below = "Control: labels only, the same augmentation, model and number of steps"
     if any(cell.text == SEVERAL for cell in grid.accuracies):
         below += f" ({SEVERAL}: the cells above have different ones; each gain is over its own)"
@@ -99,7 +99,7 @@ def _heatmap_figure(comparison: Comparison, grid: Grid) -> Figure:
     accuracy, gain = scales(grid)
     _draw_cells(left, grid.accuracies, accuracy, 100)
     _draw_cells(right, grid.gains, gain, 1)
-    left.set_title(f"{grid.split.capitalize()} accuracy, %", loc="left", fontsize=13)
+    left.set_title(f"{grid.split.capitalize()} {measure_name(comparison.rows[0])}, %", loc="left", fontsize=13)
     right.set_title(f"Gain over the {comparison.control_name}, percentage points", loc="left", fontsize=13)
     _finish_panel(left, grid, grid.has_controls)
     _finish_panel(right, grid, grid.has_controls and beside)  # side by side they share the vertical axis

@@ -1,4 +1,4 @@
-"""Draw thumbnails of the images with the most and least confident pseudo-labels of the last round."""
+"""Draw thumbnails of the unlabeled images with the most and least confident pseudo-labels of the last labeling."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ ROW_HEIGHT = 1.15  # a column is 1 wide
 
 
 def label_sheet_figure(last: list[PseudoLabelRow], data: Data) -> Figure:
-    """Draw the images with the most and least confident pseudo-labels of the last round.
+    """Draw the unlabeled images with the most and least confident pseudo-labels of the last labeling.
 
     The title of an image is its class and confidence, in red if the class is known to be incorrect.
     """
@@ -45,7 +45,7 @@ def both_ends(last: list[PseudoLabelRow], count: int) -> tuple[list[PseudoLabelR
 
 
 def thumbnail_table(last: list[PseudoLabelRow], data: Data, count: int) -> tuple[list[str], list[list[object]], Any]:
-    """Create a table of the `count` most and least confident pseudo-labels of the last round.
+    """Create a table of the `count` most and least confident pseudo-labels of the last labeling.
 
     Returns:
         Names of the columns, rows, and (n, C, S, S) uint8 images.

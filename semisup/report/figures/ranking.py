@@ -16,7 +16,7 @@ from semisup.analysis.comparison import (
     split_of,
 )
 from semisup.report.figures.style import BLACK, BLUE, GRAY, GRID, ORANGE, PALE
-from semisup.report.wording import format_mean_std, mean_gain, missing_reason, row_name, title
+from semisup.report.wording import format_mean_std, mean_gain, measure_name, missing_reason, row_name, title
 
 MAX_ROWS = 30
 WIDTH_INCHES = 14
@@ -57,10 +57,10 @@ def _draw_accuracies(panel: Axes, rows: list[Row], split: str) -> None:
             runs = [other for pair in pairs if (other := pair.finished)]
             reference = over_seeds(runs, split) if split_of(runs) == split else None
             _point(panel, reference, position + below, color, marker, 100)
-        _point(panel, row.accuracy(split), position - 0.2, BLUE, "o", 100)
-        seeds = [100 * value for run in row.runs if (value := run.accuracy(split)) is not None]
+        _point(panel, row.score(split), position - 0.2, BLUE, "o", 100)
+        seeds = [100 * value for run in row.runs if (value := run.score(split)) is not None]
         panel.plot(seeds, [position - 0.2] * len(seeds), "|", color=BLUE, markersize=12, alpha=0.6)
-    panel.set_title(f"{split.capitalize()} accuracy, %", loc="left", fontsize=13)
+    panel.set_title(f"{split.capitalize()} {measure_name(rows[0])}, %", loc="left", fontsize=13)
     _finish(panel)
 
 

@@ -1,4 +1,4 @@
-"""Draw the chart of the pseudo-labels of one run, round by round."""
+"""Draw the chart of the pseudo-labels of one run for each round (labeling of the unlabeled set)."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ from semisup.report.figures.training import MAX_MARKS, Rows, points
 
 
 def rounds_figure(rounds: list[Round], rows: Rows) -> Figure | None:
-    """Draw the number, coverage and accuracy of the selected pseudo-labels in each round; None without rounds.
+    """Draw the number, coverage and accuracy of the selected pseudo-labels of each labeling; None without labelings.
 
     The bars of the upper panel show how many selected images kept their class, changed their class, or are new. Bars
     below zero show how many images are no longer selected. The lower panel shows coverage, threshold and, if true

@@ -27,7 +27,7 @@ def threshold_figure(
     - Blue dashed lines: the validation set.
     - Orange lines: the unlabeled set; the accuracy is drawn if true classes are known. Lines of earlier labelings are
       faint.
-    - Dotted lines: the selected model on the validation set, if it is not the model of the last labeling.
+    - Dotted lines: the run's best model on the validation set, if it is not the model of the last labeling.
     - Vertical line: the threshold of the last labeling, or `tau` if there was no labeling.
     """
     if not any(curve.coverage for curve in curves):
@@ -113,7 +113,7 @@ def _scale_thresholds(axes: Axes) -> None:
 
 
 def _lowest_thresholds(summary: Mapping[str, Any]) -> str:
-    """Describe the lowest thresholds at which the selected model is 90, 95 and 99 % correct on the validation set.
+    """Describe the lowest thresholds that select validation images of which 90, 95 and 99 % are classified correctly.
 
     Returns:
         "" if the thresholds are not recorded.

@@ -22,7 +22,7 @@ def training_figure(rows: Rows, start_accuracy: float | None, best_step: float |
     Args:
         rows: rows of metrics.jsonl.
         start_accuracy: validation accuracy above which the run labels (`method.gate`); None for other methods.
-        best_step: step of the selected model.
+        best_step: step of the run's best model.
 
     Returns:
         None if no validation accuracy is recorded.

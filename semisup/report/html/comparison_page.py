@@ -21,6 +21,7 @@ from semisup.report.heatmap_grid import CONTROL, Grid, HeatmapCell, make_grid
 from semisup.report.html.confusion import confusion_section, error_section
 from semisup.report.html.page import chart_section, render_page
 from semisup.report.tables import Link, reproduce_command, runs_table, settings_table
+from semisup.report.wording import measure_name
 from semisup.text import printable, run_url
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def _label(value: tuple[Any, ...]) -> str:
 
 def _panels(comparison: Comparison, grid: Grid, link: Link) -> list[dict[str, Any]]:
     gain = f"Gain over the {comparison.control_name}, percentage points"
-    titles = (f"{grid.split.capitalize()} accuracy, %", gain)
+    titles = (f"{grid.split.capitalize()} {measure_name(comparison.rows[0])}, %", gain)
     panels = zip(titles, (grid.accuracies, grid.gains), scales(grid), (100, 1), strict=True)
     return [
         {
@@ -143,9 +144,7 @@ def _charts(comparison: Comparison, grid: Grid | None, link: Link, suffix: str) 
     with figure_style(transparent=True):
         curves = training_curves(comparison, link)
         if len(curves) < len(comparison.rows):
-            scope = (
-                f"The best runs of the {len(curves)} settings of best validation accuracy, of {len(comparison.rows)}"
-            )
+            scope = f"The best runs of the best {len(curves)} of {len(comparison.rows)} settings on validation"
         coverage = coverage_figure(curves)
         about_coverage = f"{scope}; one point for each labeling of the unlabeled set, a ring around the last."
         if coverage is None:

@@ -31,7 +31,7 @@ def error_section(run: Run) -> dict[str, Any]:
 
 
 def confusion_section(run: Run) -> dict[str, Any]:
-    """Create the page section with the confusion matrices; with many classes, the most frequent confusions."""
+    """Create the page section with the confusion matrices, or, with many classes, the most frequent confusions only."""
     names = [printable(name, 60) for name in class_names(run.folder)]
     counts = {split: matrix for split in ("validation", "test") if (matrix := confusion_matrix(run, split, len(names)))}
     few = len(names) <= MAX_CLASSES

@@ -1,4 +1,4 @@
-"""Render report.html of one run: settings, curves, pseudo-labels by round, and errors of the selected model."""
+"""Render report.html of one run: settings, curves, pseudo-labels of each labeling, and errors of the best model."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -197,7 +197,7 @@ def _rounds_table(rounds: list[Round], rows: list[dict[str, Any]]) -> Table | No
 
 
 def _classes_table(folder: Path) -> Table | None:
-    """Create the table of the pseudo-labels of the last round, with one line for each class."""
+    """Create the table of the pseudo-labels of the last labeling, with one line for each class."""
     rows = last_class_rows(folder)
     if not rows:
         return None
@@ -218,7 +218,7 @@ def _classes_table(folder: Path) -> Table | None:
 
 
 def _selected_by_class(rounds: list[Round]) -> dict[str, Any] | None:
-    """Create the table of the number of selected pseudo-labels by class and round.
+    """Create the table of the number of selected pseudo-labels, by class and labeling of the unlabeled set.
 
     The shade of a cell is its count divided by the largest count of the class.
     """

@@ -1,0 +1,52 @@
+"""Choose the validation metric by which a comparison ranks settings: that of `train.select_by`, if all runs agree."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from semisup.analysis.runs import ACCURACY, BALANCED_ACCURACY, Run
+from semisup.text import escape, listed
+
+METRIC_NAMES = {
+    ACCURACY: "accuracy",
+    BALANCED_ACCURACY: "balanced accuracy",
+    "macro_f1": "macro F1",
+    "loss": "loss",
+}
+"""Value of `train.select_by` -> its name in reports."""
+
+
+def selection_metrics(runs: Iterable[Run]) -> list[str]:
+    """List the values of `train.select_by` of the runs, sorted."""
+    return sorted({str(run.config["train"]["select_by"]) for run in runs})
+
+
+def with_selection(runs: Sequence[Run], chosen: Sequence[Run]) -> list[Run]:
+    """Return the runs with the metric by which they are ranked, which is the `train.select_by` of the chosen runs.
+
+    The metric is accuracy if the chosen runs have several values of `train.select_by`, or if the metric of a finished
+    run is missing, as in runs of earlier versions.
+
+    Args:
+        runs: all runs of a comparison, including reference runs.
+        chosen: the finished runs without their reference runs.
+    """
+    metrics = selection_metrics(chosen)
+    if len(metrics) != 1 or metrics[0] == ACCURACY:
+        return list(runs)
+    ranked = [replace(run, select_by=metrics[0]) for run in runs]
+    complete = all(_has_scores(run) for run in ranked if run.done and not run.refit)
+    return ranked if complete else list(runs)
+
+
+def selection_note(runs: Iterable[Run]) -> str:
+    """Write one sentence if the runs have several values of `train.select_by`, else ""."""
+    metrics = selection_metrics(runs)
+    if len(metrics) < 2:
+        return ""
+    values = listed(map(escape, metrics), "and")
+    return f"The runs have several values of train.select_by ({values}), so the settings are ranked by accuracy."
+
+
+def _has_scores(run: Run) -> bool:
+    splits = ["validation"] if run.accuracy("test") is None else ["validation", "test"]
+    return run.validation_score is not None and all(run.score(split) is not None for split in splits)

@@ -1,0 +1,72 @@
+"""Report the progress of classifying many images: a progress bar, and once the estimated time."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from torch import nn
+
+from semisup.images.cache import ProgressCallback
+
+MEASURED_SECONDS = 2.0
+"""Time after which the speed is known well enough for an estimate."""
+
+SHORT_SECONDS = 10.0
+"""Shorter times are not announced."""
+
+
+class ClassificationProgress:
+    """Count of the images that have been classified.
+
+    Args:
+        total: number of images.
+        watch: shows a progress bar, such as `Bars.watch`.
+        announce: function that is called at most once, with the estimated number of seconds that remain, if these are
+            at least SHORT_SECONDS.
+    """
+
+    def __init__(self, total: int, watch: ProgressCallback, announce: Callable[[float], None]) -> None:
+        self._total, self._announce = total, announce
+        self._done = self._batch_left = 0
+        self._first: tuple[int, float] | None = None  # images and time at the first count
+        self._announced = False
+        self._bar = iter(watch(range(total + 1), "classifying", total))
+        next(self._bar)  # with each further item, the bar advances by one
+
+    @contextmanager
+    def batch(self, count: int) -> Iterator[None]:
+        """Context in which `count` images are classified."""
+        self._batch_left = count
+        yield
+        self._advance(self._batch_left)
+
+    @contextmanager
+    def count_parts(self, encoder: nn.Module | None, size: int) -> Iterator[None]:
+        """Context in which images count after each forward pass of an encoder, not only at the end of a batch.
+
+        Args:
+            encoder: network that computes features, which takes most of the time; None = there is none.
+            size: largest number of images in a forward pass.
+        """
+        if encoder is None:
+            yield
+            return
+        handle = encoder.register_forward_hook(lambda *_: self._advance(min(size, self._batch_left)))
+        try:
+            yield
+        finally:
+            handle.remove()
+
+    def _advance(self, count: int) -> None:
+        self._batch_left -= count
+        self._done += count
+        for _ in range(count):
+            next(self._bar, None)
+        now = time.monotonic()
+        if self._first is None:
+            self._first = self._done, now
+        done, since = self._done - self._first[0], now - self._first[1]
+        if done and since >= MEASURED_SECONDS and not self._announced:
+            self._announced = True
+            if (remaining := (self._total - self._done) * since / done) >= SHORT_SECONDS:
+                self._announce(remaining)
