@@ -41,7 +41,7 @@ class ComposedCommand(NamedTuple):
     choices: key -> list of overrides, one for each value; [] if a sweeper chooses values, as for `interval(0, 1)`
     several: whether the command is a sweep
     deleted_keys: keys that overrides such as `~threshold.momentum` remove from each config that has them
-    paired: keys with paired values (`zip(...)`): the n-th job uses the n-th value of each of these keys
+    paired: keys with paired values (`zip(...)`): each job uses values at the same index in the lists of these keys
     """
 
     config: DictConfig

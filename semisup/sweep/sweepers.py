@@ -63,7 +63,7 @@ def _halving_settings(
     rungs, eta = node.get("rungs"), cast("float", node.get("eta"))
     shares = rungs if isinstance(rungs, list) and all(_is_number(each) and 0 < each < 1 for each in rungs) else []
     if not shares or shares != sorted(set(shares)):
-        allowed = "must be a list of shares of the training in (0, 1), each larger than the one before; type [0.2,0.5]"
+        allowed = "must be a list of increasing shares of the training in (0, 1), such as [0.2,0.5]"
         raise SettingError("hydra.sweeper.rungs", rungs, allowed)
     if not _is_number(eta) or eta <= 1:
         allowed = "must be above 1, such as 3: each time settings are compared, 1/eta of them continue"
@@ -107,7 +107,7 @@ def _require_same_data(plan: Sequence[Sequence[str]]) -> None:
 def _require_separate_evaluations(config: DictConfig, shares: list[float]) -> None:
     """Raise SettingError if no evaluation lies between two rungs, or between the last rung and the end of the training.
 
-    If the steps of the evaluations depend on the size of the data set, nothing is checked.
+    If one of training and evaluations is given in steps and the other in epochs, nothing is checked.
 
     Args:
         config: the composed config.

@@ -14,8 +14,9 @@ The standard error of log(u / v) is that of two independent samples. The standar
 There is a finding if the lower limit, 1 - (u / v) * exp(1.96 * se), exceeds a margin. The margin is needed because the
 classes can have other proportions in the unlabeled set. Two kinds of scores are tried in this order:
 
-    reject      the scores of the last labeling of runs with `reject.keep`; v = keep. The margin is (1 - v) / v, the
-                largest 1 - u / v without images of no class if a class is twice as frequent in the unlabeled set
+    reject      the scores of the last labeling of runs with `reject.keep`; v = keep. The margin is (1 - v) / v: if a
+                class is twice as frequent in the unlabeled set, 1 - u / v can be this large although every image
+                belongs to a class
     confidence  the threshold curves of offline methods, which predict both sets of images with the same model. The
                 limit is the threshold that about half of the validation images reach. The first labeling at which the
                 model has 80 % of its best accuracy is used, because later the model has been trained to be confident
