@@ -107,7 +107,7 @@ def _contents(data: RunData, options: LabelingOptions) -> tuple[dict[str, bytes]
         pseudo = f"not written: the run {problem}; {fix}"
     lines = [
         f"pseudo_labels.csv  {pseudo}",
-        f"next.csv           {len(to_label):,} images to label next, by {options.rule}",
+        f"next.csv           {len(to_label):,} images to label next, chosen by the rule {options.rule}",
     ]
     files = {} if problem else {"pseudo_labels.csv": pseudo_label_table(unlabeled.files, labels)}
     files |= {
@@ -121,7 +121,8 @@ def _contents(data: RunData, options: LabelingOptions) -> tuple[dict[str, bytes]
         files["suspicious.csv"] = review_table(to_check)
         if to_check:  # Label Studio refuses a file without tasks
             files["suspicious_tasks.json"] = review_tasks(to_check, data, options.image_url)
-        skipped = f"; {issues.skipped} not judged, alone in their class" if issues.skipped else ""
+        alone = "the only labeled image of its class"
+        skipped = f"; {issues.skipped} not judged, because each is {alone}" if issues.skipped else ""
         lines.append(f"suspicious.csv     {len(to_check):,} of {len(data.labeled):,} labels look wrong{skipped}")
     files["labels.csv"] = label_table(data, [*to_label, *to_check])
     files["next.html"] = review_page(data, to_label, to_check)

@@ -192,7 +192,7 @@ def _attempt(request: WorkerRequest, store: JobStore) -> Attempt:
         stopped = 130 if forwarded == signal.SIGINT else 75
     killed = code == -KILLED or bool(end and end.get("killed")) or oom_kills > 0
     if end is not None:
-        cause = "a worker of the launcher was killed by SIGKILL" if killed else "a worker of the launcher"
+        cause = "a process of the launcher was killed by SIGKILL" if killed else "a process of the launcher"
     else:
         cause = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit status {code}"
     if killed:

@@ -111,9 +111,11 @@ def build_distributions(space: Space) -> dict[str, Any]:
         except (ValueError, OverflowError) as error:
             typed = str(override.input_line).partition("=")[2]
             allowed = (
-                "is not a valid range; type the lower end first, both ends finite, as interval(0.6,0.99), and for "
+                "is not a valid range; type two finite ends, the lower one first, such as interval(0.6,0.99), and for "
             )
-            allowed += f"a logarithmic range a lower end above 0, as tag(log,interval(0.001,0.1)) ({first_line(error)})"
+            allowed += (
+                f"a logarithmic range a lower end above 0, such as tag(log,interval(0.001,0.1)) ({first_line(error)})"
+            )
             raise SettingError(key.lstrip("+"), typed, allowed) from None
     return distributions
 
