@@ -59,8 +59,8 @@ class StoredViews:
 
     strength: strength of the augmentation with which the views were computed
     table: features of the labeled and unlabeled images in K views
-    length: Euclidean length to which the features are scaled in advance, for a model whose first layer does so; None =
-        they are not scaled
+    length: Euclidean length to which the features are scaled here, once, instead of in the model's first layer; None =
+        the features are not scaled here
     """
 
     strength: float

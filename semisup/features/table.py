@@ -50,10 +50,10 @@ class FeatureTable:
         return self.values.nbytes + sum(each.nbytes for each in self._scaled.values())
 
     def can_scale(self, most_bytes: float) -> bool:
-        """Whether the rows can be scaled in advance: they are in memory, on the CPU, and not too many.
+        """Whether all features can be scaled in advance: they are in CPU memory, and their scaled copy is small enough.
 
         Args:
-            most_bytes: number of bytes of memory that the scaled rows may take.
+            most_bytes: largest size of the scaled copy in bytes; it is at most MAX_SCALED_BYTES in any case.
         """
         # on a GPU, the sum of squares of a row can depend on the number of rows
         is_small = 4 * self.count * self.views * self.dimension <= min(most_bytes, MAX_SCALED_BYTES)
@@ -95,7 +95,11 @@ class FeatureTable:
         return self.scaled(length).index_select(0, self._rows(position, view))
 
     def _rows(self, position: Tensor, view: Tensor | None) -> Tensor:
-        """Compute the numbers of the rows of `values` with these images and views, (U,) int64 on the device."""
+        """Compute which rows of `values` contain the features of these images and views, (U,) int64 on the device.
+
+        Args:
+            position, view: as in `gather`.
+        """
         rows = to_device(position, self.device)
         if self.views > 1:
             rows = rows * self.views

@@ -1,9 +1,9 @@
 """Rungs: points of a training at which successive halving compares runs and stops the worse ones.
 
 A rung is a fraction of the full training, such as 0.1. A run has reached a rung at its first evaluation at or after
-this fraction of its steps or epochs. Runs are compared by their best evaluation until then. Only the evaluations of the
-schedule (`train.evaluate_every`, `train.evaluate_every_steps`) count: a method that also evaluates before it labels the
-unlabeled set would otherwise have more evaluations than others, and these cannot select its best model.
+this fraction of its steps or epochs. Runs are compared by their best evaluation until then. Only evaluations that
+are due by `train.evaluate_every` or `train.evaluate_every_steps` count. Some methods also evaluate before they label
+the unlabeled set; these evaluations cannot select the best model, so they are ignored.
 """
 
 from collections.abc import Iterable, Mapping
@@ -71,6 +71,6 @@ class RungScore:
         return self
 
     def _is_scheduled(self, row: Row) -> bool:
-        """Whether an evaluation is one of the schedule, not one that only the method needed."""
+        """Whether an evaluation was due by `train.evaluate_every` or `train.evaluate_every_steps`, or is the last."""
         unit, every = self.every
         return bool(row[unit] % every == 0 or row[self.length_key] >= self.length)
