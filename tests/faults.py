@@ -13,7 +13,7 @@ SECTIONS = {
     ),
     "B": ("Storage", "The disk is full, is read-only, fails, or does not support an operation."),
     "C": ("Concurrency", "Several processes use the same run directory, cache or file at the same time."),
-    "D": ("Data", "Image files and folders are damaged, unusual, or have unusual names."),
+    "D": ("Data", "Image files and folders are damaged, or have unusual contents or names."),
     "E": (
         "Numbers and pseudo-labels",
         "Numbers are not finite, sets of images are empty, or the model predicts only one class.",
