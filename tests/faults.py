@@ -13,7 +13,7 @@ SECTIONS = {
     ),
     "B": ("Storage", "The disk is full, is read-only, fails, or does not support an operation."),
     "C": ("Concurrency", "Several processes use the same run directory, cache or file at the same time."),
-    "D": ("Data", "Image files and folders are damaged, unusual, or have unusual names."),
+    "D": ("Data", "Image files and folders are damaged, or have unusual contents or names."),
     "E": (
         "Numbers and pseudo-labels",
         "Numbers are not finite, sets of images are empty, or the model predicts only one class.",
@@ -32,7 +32,7 @@ SECTIONS = {
     "K": (
         "Faults of version 0.1.0",
         "About 430 manual attempts and 570 random commands found sixteen kinds of fault that version 0.1.0 did not survive. "
-        "All are corrected, and the following tests check the corrections. To check these tests, each correction was "
+        "All these faults are corrected, and the following tests check the corrections. To check the tests, each correction was "
         "removed from the code once: all 60 tests of the 37 rows then failed.",
     ),
 }

@@ -48,9 +48,9 @@ def test_mutated_images_cause_no_failure(
 {COUNT} damaged files (seed 0) were made from {len(seeds())} images of six formats: bytes were flipped, overwritten,
 deleted, inserted or repeated, files were cut, and two files were joined. `make fuzz` tests more such files. No damaged
 file killed or blocked the process, took over a second or 512 MB, printed anything, or raised an undocumented error.
-The column "other pixels" counts damaged files that were read without an error but with other pixels. This happens in
-formats without checksums. It happened for a PNG file only if its checksums had been computed again, and never for a
-file that was only cut.
+The column "other pixels" counts damaged files that were read without an error but with other pixels. They are files of
+formats without checksums, and PNG files whose checksums had been computed again. Files that were only cut are never
+among them.
 """
     report("d-images-fuzz", "Mutated images", text, ["format", "files", *reasons, "failures"], rows)
 

@@ -168,9 +168,9 @@ def test_the_figures_are_in_the_docs(found: dict[str, Any]) -> None:
         files = sum(len(kind.names) for kind in kinds)
         rows.append([outcome, len(kinds), files, files - sum(len(wrong(kind, found)) for kind in kinds)])
     text = """
-`tests/images/zoo.py` creates files of all kinds in the table of [Data](../data.md#image-files). Each file had the
-outcome of this table: it was converted, quarantined or ignored. No file started another program, and only regular files
-were opened.
+`tests/images/zoo.py` creates files of all kinds in the table of [Data](../data.md#image-files). Each file had
+the documented outcome: it was converted, quarantined or ignored. No file started another program, and only
+regular files were opened.
 """
     report(
         "d-images", "Files that a folder may hold", text, ["outcome", "kinds of files", "files", "as documented"], rows

@@ -109,10 +109,10 @@ def test_the_figures_are_in_the_docs(found: dict[str, Any]) -> None:
     rows += [["**injected**", *(sum(counts.values()) for counts in totals.values())], ["**survived**", *survived]]
     text = """
 The test kills the program by SIGKILL before every operation on its files, in the middle of every write, and at every
-event of its training, and then gives the same command again. The run counts as survived if three conditions hold. Its
-metrics, pseudo-labels, weights and summary are bit-identical to those of an uninterrupted run. No step that was saved
-before the kill is trained again. No temporary files remain. `python -m tests.kill FOLDER --whole` runs this test; `make
-check` tests some of these points.
+event of its training, and then gives the same command again. The run survives if its metrics, pseudo-labels,
+weights and summary are bit-identical to those of an uninterrupted run, if no step that was saved before the kill is
+trained again, and if no temporary files remain. `python -m tests.kill FOLDER --whole` kills the program at every point;
+`make check` kills it at some of these points.
 """
     report("a-kill", "Killed at every point", text, ["killed at", *places], rows)
 
