@@ -289,6 +289,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
+def pytest_xdist_setupnodes() -> None:
+    """Start one server of preloaded processes for all processes of tests, which inherit its address."""
+    os.environ[preloaded.ADDRESS] = preloaded.start_server()
+
+
 _cases: dict[str, list[tuple[int, int]]] = {}
 """Test -> injected and survived of each of its cases in this session."""
 
