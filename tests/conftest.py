@@ -140,8 +140,8 @@ def choose(group: str, name: str, **wanted: object) -> list[str]:
 
 
 def options(group: str) -> list[str]:
-    """List the YAMLs of a group, without those that others include."""
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml") if not path.stem.startswith("_"))
+    """List the options of a group."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
 
 
 def combinations(methods: list[str], policies: list[str]) -> list[tuple[str, str]]:
