@@ -73,7 +73,8 @@ types: setup  ## check types (mypy, strict)
 docs: setup  ## build the documentation as a site in site/; a broken link or a setting without a sentence fails
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
-check: lint types docs test  ## what CI runs
+check: lint  ## what CI runs; types and documentation are checked beside the tests
+	@$(MAKE) --no-print-directory --jobs=2 test types docs
 
 bench: setup  ## benchmarks, as ratios to the bare computation (half an hour on idle cores)
 	$(BIN)/python -m benchmarks

@@ -26,6 +26,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import types
 import warnings
 from pathlib import Path
@@ -35,7 +36,10 @@ ROOT = Path(__file__).resolve().parents[1]
 NEW_WORKERS = "SEMISUP_TESTS_NEW_WORKERS"
 """Environment variable with which the workers of joblib are new interpreters."""
 
-_address = ""
+ADDRESS = "SEMISUP_TESTS_SERVER"
+"""Environment variable with the socket of the server that the processes of tests share."""
+
+_address = os.environ.get(ADDRESS, "")
 """The socket of the server; "" in a process of tests that has not started it."""
 
 
@@ -154,19 +158,23 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal
 
 
 def _server() -> str:
-    """Start the server if this process of tests has none; returns its socket."""
+    """Return the socket of the server, which is started if this process of tests has none."""
     global _address
-    if not _address:
-        path = os.path.join(tempfile.mkdtemp(prefix="preloaded-"), "socket")
-        command = [sys.executable, "-m", "tests.preloaded", path]
-        pipe = subprocess.PIPE
-        server = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, start_new_session=True)
-        assert server.stdout is not None
-        assert server.stdout.readline() == b"ready\n"
-        server.stdout.close()
-        atexit.register(_stop, server)
-        _address = path
+    _address = _address or start_server()
     return _address
+
+
+def start_server() -> str:
+    """Start a server, which ends with this process; returns its socket."""
+    path = os.path.join(tempfile.mkdtemp(prefix="preloaded-"), "socket")
+    command = [sys.executable, "-m", "tests.preloaded", path]
+    pipe = subprocess.PIPE
+    server = subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, start_new_session=True)
+    assert server.stdout is not None
+    assert server.stdout.readline() == b"listening\n"
+    server.stdout.close()
+    atexit.register(_stop, server)
+    return path
 
 
 def _stop(server: "subprocess.Popen[bytes]") -> None:
@@ -202,20 +210,20 @@ def serve(path: str) -> Request | None:
         The request in a child, None when the process of tests has ended.
     """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    _import_everything()
     listener = socket.socket(socket.AF_UNIX)
     listener.bind(path)
     listener.listen(64)
+    os.write(1, b"listening\n")  # who connects waits until everything is imported
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.close(null)
+    _import_everything()
     selector = selectors.DefaultSelector()
     selector.register(0, selectors.EVENT_READ)  # the process of tests
     selector.register(listener, selectors.EVENT_READ)
     children: dict[int, tuple[int, socket.socket]] = {}  # descriptor -> process, connection
     gc.collect()
     gc.freeze()
-    os.write(1, b"ready\n")
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 1)
-    os.close(null)
     while True:
         for key, _ in selector.select():
             if key.fd == 0:
@@ -267,14 +275,20 @@ def _import_everything() -> None:
             importlib.import_module(module.name)
     for name in (
         *("hydra._internal.hydra", "hydra._internal.core_plugins.basic_launcher", "matplotlib.backends.backend_agg"),
-        *("sklearn.datasets", "torch.distributed.run", "joblib.externals.loky.process_executor"),
+        *("sklearn.datasets", "sklearn.linear_model", "sklearn.neighbors"),
+        *("torch.distributed.run", "torch.profiler", "joblib.externals.loky.process_executor"),
     ):
         importlib.import_module(name)
     from semisup.config.compose import defaults
+    from semisup.record.environment import git_diff, source_digest
+    from semisup.runtime.timm_compat import import_timm
     from tests import yaml_cache
 
     yaml_cache.install()
     defaults([])  # Hydra finds its plugins, and the YAMLs of the default config are parsed
+    import_timm("encoder", "timm")  # 2 s
+    git_diff()
+    source_digest()
 
 
 def become(request: Request) -> None:
@@ -337,8 +351,27 @@ class Forked:
     Popen, PIPE = Preloaded, subprocess.PIPE
 
 
+def end(status: int) -> None:
+    """End as an interpreter does, but free no objects: that would copy all memory that this child shares."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    with contextlib.suppress(OSError):
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None and not stream.closed:
+                stream.flush()
+        os._exit(status)
+    sys.exit(status)  # the interpreter reports the stream that cannot be written
+
+
 if __name__ == "__main__":
     asked = serve(sys.argv[1])
     if asked is not None:
         _address = sys.argv[1]  # the workers of a sweep are forked by the same server
-        become(asked)
+        try:
+            become(asked)
+            status = 0
+        except SystemExit as exit_:
+            if not isinstance(exit_.code, int | None):
+                raise
+            status = exit_.code or 0
+        end(status)

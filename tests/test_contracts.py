@@ -199,6 +199,12 @@ def run(problem: Any, *overrides: str) -> tuple[list[Any], Any]:
     return clean, state
 
 
+@cache
+def toy_run(*overrides: str) -> tuple[list[Any], Any]:
+    """The run on the toy problem, which several tests compare with others."""
+    return run(toy_problem(), *overrides)
+
+
 def eager(method: str, policy: str, **more: object) -> list[str]:
     """Overrides under which a method uses unlabeled images early."""
     return choose("method", method, gate=0, refresh_every=3, **more) + choose(
@@ -248,7 +254,7 @@ def test_lambda_0_is_bit_identical_to_the_supervised_run(method: str) -> None:
 @pytest.mark.parametrize("method", [name for name in METHODS if name not in ("supervised", "mixmatch")])
 def test_selecting_none_is_bit_identical_to_the_supervised_run(method: str) -> None:
     """Except mixmatch, which mixes labeled images with unlabeled ones, selected or not."""
-    rows, state = run(toy_problem(), *eager(method, "quantile", skip_rejected=True), "threshold.q=0", "train.epochs=4")
+    rows, state = toy_run(*eager(method, "quantile", skip_rejected=True), "threshold.q=0", "train.epochs=4")
     plain, other = supervised(4)
     without = lambda rows: [{k: v for k, v in row.items() if k != "train/unlabeled_loss"} for row in rows]  # noqa: E731
     assert without(row for row in rows if "val/loss" in row) == without(plain)
@@ -438,10 +444,10 @@ def test_debiasing_changes_a_run_or_is_refused_with_a_reason(method: str, debias
             checked(*words, EMA, f"debias={debias}")
         return
     _, state = run(toy_problem(), *words, f"debias={debias}")
-    _, plain = run(toy_problem(), *words)
+    _, plain = toy_run(*words)
     assert not equal_weights(state, plain)
     none = [*eager(method, "quantile", skip_rejected=True), "threshold.q=0", "train.epochs=4"]
-    assert equal_weights(run(toy_problem(), *none, f"debias={debias}")[1], run(toy_problem(), *none)[1])
+    assert equal_weights(run(toy_problem(), *none, f"debias={debias}")[1], toy_run(*none)[1])
 
 
 @pytest.mark.parametrize(

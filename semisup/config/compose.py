@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from semisup.config import added_options, custom_configs, registry, resolvers, shared_configs
+from semisup.config import added_options, custom_configs, registry, resolvers
 from semisup.config.config_folder import config_folder as config_folder  # also for importers of this module
 from semisup.config.hydra_versions import initialized
 from semisup.config.paired_values import is_empty_cell
@@ -27,7 +27,6 @@ DELETION = re.compile(r"~(\w+(?:\.\w+)+)", re.ASCII)
 
 resolvers.register()
 added_options.register()
-shared_configs.install()
 custom_configs.install()
 
 
@@ -120,7 +119,7 @@ def without_hydra(config: DictConfig) -> DictConfig:
 
 def option_files(group: str) -> list[str]:
     """List the names of the options of a config group, sorted; [] for an unknown group."""
-    files = {path.stem for path in (config_folder() / group).glob("*.yaml") if shared_configs.is_option(path.stem)}
+    files = {path.stem for path in (config_folder() / group).glob("*.yaml")}
     files.update(custom_configs.custom_names(group))
     return sorted(files | (registry.added_options(group).keys() if group in registry.GROUPS else set()))
 
@@ -143,7 +142,7 @@ def compose(overrides: list[str]) -> DictConfig:
 def _check_option(word: str) -> None:
     """Raise SettingError if the value of a config group cannot be an option.
 
-    Such values are numbers, null, paths, and YAML names with a leading underscore.
+    Such values are numbers, null and paths.
     """
     group, equals, typed = word.partition("=")
     plain_group = group.partition("@")[0]
@@ -152,8 +151,7 @@ def _check_option(word: str) -> None:
         return
     name = _parsed_value(word)
     if isinstance(name, str):
-        is_path = plain_group in registry.GROUPS and "/" in name
-        if is_path or not shared_configs.is_option(name):
+        if plain_group in registry.GROUPS and "/" in name:
             raise unknown_option(group, name, names)
     elif name is None or isinstance(name, int | float):
         raise unknown_option(group, typed, names)

@@ -164,7 +164,7 @@ def _lines(yaml: Path) -> tuple[_Line, ...]:
     A key without a comment gets the comment of the same key in an included file.
     """
     own = list(_own_lines(yaml))
-    included = [line for name in _included(yaml) for line in _lines(yaml.parent / f"{name}.yaml")]
+    included = [line for path in _included(yaml) for line in _lines(path)]
     by_key = {(line.section, line.key): line for line in included}
     for line in own:
         inherited = by_key.get((line.section, line.key))
@@ -187,11 +187,13 @@ def _own_lines(yaml: Path) -> Iterator[_Line]:
             yield _Line(section, match["key"], value, comment)
 
 
-def _included(yaml: Path) -> list[str]:
-    """List the config files of the same group that a config file includes in its `defaults:`."""
+def _included(yaml: Path) -> list[Path]:
+    """List the config files that a config file includes in its `defaults:`: `- name` and `- /name@_here_`."""
     text = yaml.read_text(encoding="utf-8").partition("\ndefaults:\n")[2]
-    names = re.findall(r"^  - (\w+)$", re.split(r"^\S", text, maxsplit=1, flags=re.MULTILINE)[0], re.MULTILINE)
-    return [name for name in names if name != "_self_"]
+    items = re.split(r"^\S", text, maxsplit=1, flags=re.MULTILINE)[0]
+    names = re.findall(r"^  - (\w+|/\w+(?=@_here_))(?:@_here_)?$", items, re.MULTILINE)
+    folders = {name: config_folder() if name.startswith("/") else yaml.parent for name in names if name != "_self_"}
+    return [folder / f"{name.lstrip('/')}.yaml" for name, folder in folders.items()]
 
 
 def _head(yaml: Path) -> tuple[str, ...]:

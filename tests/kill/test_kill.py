@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests import preloaded
 from tests.conftest import SOAK
 from tests.kill.attempt import RUNS
 from tests.reliability import report
@@ -27,7 +27,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     if os.access("/dev/shm", os.W_OK):
         place = Path("/dev/shm") / f"semisup-kill-{os.getpid()}"  # a kill loses nothing there either, and it is faster
     command = [sys.executable, "-m", "tests.kill", str(place), *["--whole"] * WHOLE]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
+    done = preloaded.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr[-4000:]
     return dict(json.loads(done.stdout))
 

@@ -50,8 +50,8 @@ def nested(flat: Plain) -> Plain:
 def test_every_later_key_has_a_value_for_old_configs(name: str) -> None:
     whole = yaml.safe_load((CONF / name).read_text())
     group = name.rpartition("/")[0]
-    if whole.get("defaults") == ["_torchvision_arrays"]:
-        whole = yaml.safe_load((CONF / group / "_torchvision_arrays.yaml").read_text()) | whole | {"defaults": []}
+    if whole.get("defaults") == ["/torchvision_arrays@_here_"]:
+        whole = yaml.safe_load((CONF / "torchvision_arrays.yaml").read_text()) | whole | {"defaults": []}
     of_the_run = {key: value for key, value in whole.items() if key not in ("defaults", "hydra")}
     now = leaves({group: of_the_run} if group else of_the_run)
     then = {f"{group}.{key}" if group else key for key in KEYS[name]}

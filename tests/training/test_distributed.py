@@ -34,6 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 def team(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     """What two processes trained together, as each of them has it."""
     folder = tmp_path_factory.mktemp("team")
+    members()  # composes the configs, which the two processes then read
     command = [*TORCHRUN, "-m", "tests.training.distributed_program", str(folder)]
     done = preloaded.run(command, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
