@@ -112,7 +112,7 @@ class Row:
         return summarize(run.accuracy(split) for run in self.runs)
 
     def score(self, split: str) -> Spread | None:
-        """Return mean and spread of the measure of gains, which is accuracy or balanced accuracy."""
+        """Return mean and spread of the metric in which gains are measured: accuracy or balanced accuracy."""
         return summarize(run.score(split) for run in self.runs)
 
     @property

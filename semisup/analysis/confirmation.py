@@ -135,7 +135,7 @@ def declare(comparison: Comparison, folder: Path, seeds: int) -> Plan:
 
 
 def labels_only_finished(plan: Plan) -> bool:
-    """Return whether the labels-only runs of a plan are finished, for example because they are the controls, too."""
+    """Whether the labels-only runs of a plan are finished; they may be the same runs as the controls."""
     if plan.labels_only is None:
         return True
     identity = _identity(plan.labels_only)

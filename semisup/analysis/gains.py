@@ -127,9 +127,9 @@ def seeds_to_detect(gain: Gain, *, confirmed: bool) -> int | None:
         confirmed: whether the runs are those of a confirmation, whose number of seeds was chosen in advance.
 
     Returns:
-        None if the question does not arise: the interval does not contain 0, the gain is not positive, it was repeated
-        over folds (more folds add no labels), the runs already have this many seeds, or they are a confirmation. None
-        also if more than 1,000 seeds would be needed.
+        None if more than 1,000 seeds would be needed. None also in each of these cases: the interval does not contain
+        0; the gain is not positive; the runs are cross-validation folds (more folds add no labels); the runs are those
+        of a confirmation; there are already as many seeds.
     """
     interval = gain.sweep_interval
     if interval is None or confirmed or evidence(interval, confirmed=False) is not Evidence.NONE:

@@ -105,11 +105,14 @@ class Run:
 
     @property
     def measure(self) -> str:
-        """The measure of gains: BALANCED_ACCURACY if runs are ranked by it, else ACCURACY."""
+        """The metric in which gains are measured: BALANCED_ACCURACY if runs are ranked by it, else ACCURACY."""
         return BALANCED_ACCURACY if self.select_by == BALANCED_ACCURACY else ACCURACY
 
     def score(self, split: str) -> float | None:
-        """Return the value in [0, 1] of the measure of gains on the `test` or `validation` images; None if unknown."""
+        """Return the accuracy or balanced accuracy (see `measure`) on the `test` or `validation` images, in [0, 1].
+
+        None = it is unknown.
+        """
         return self.number({"test": f"test/{self.measure}", "validation": f"best/val/{self.measure}"}[split])
 
     @property
@@ -119,7 +122,7 @@ class Run:
 
     @property
     def validation_score(self) -> float | None:
-        """The value of the validation metric by which runs are ranked, negative for the loss: higher is better."""
+        """The validation metric by which runs are ranked; the loss has a minus sign, so that higher is better."""
         value = self.selection_value
         return None if value is None else selection_metric(self.select_by)[1] * value
 

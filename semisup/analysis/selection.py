@@ -21,10 +21,10 @@ def selection_metrics(runs: Iterable[Run]) -> list[str]:
 
 
 def with_selection(runs: Sequence[Run], chosen: Sequence[Run]) -> list[Run]:
-    """Return the runs with the metric by which they are ranked, which is the `train.select_by` of the chosen runs.
+    """Return copies of the runs that know the metric by which they are ranked (`Run.select_by`).
 
-    The metric is accuracy if the chosen runs have several values of `train.select_by`, or if the metric of a finished
-    run is missing, as in runs of earlier versions.
+    The metric is the value of `train.select_by` of the chosen runs. It is accuracy if they have several values, or if a
+    finished run has no value of the metric, as in earlier versions.
 
     Args:
         runs: all runs of a comparison, including reference runs.

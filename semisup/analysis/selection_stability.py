@@ -79,7 +79,10 @@ def selection_stability(
 
 
 def _class_weights(targets: NDArray[numpy.int64], size: int) -> NDArray[numpy.float32]:
-    """Compute the weight of each image, (n,), if each class has the same total, and at most `size` images are drawn."""
+    """Compute the weight of each image in balanced accuracy, (n,), if at most `size` images per class are drawn.
+
+    The sum of the weights of the drawn images is the same for each class.
+    """
     counts = numpy.bincount(targets)
     weights: NDArray[numpy.float32] = 1 / ((counts > 0).sum() * numpy.minimum(counts, size)[targets])
     return weights.astype(numpy.float32)

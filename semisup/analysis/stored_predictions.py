@@ -27,10 +27,10 @@ class SplitPredictions:
     lines: NDArray[numpy.int64]
 
     def weights(self, measure: str) -> NDArray[numpy.float64]:
-        """Compute the weight of each image, (n,) with mean 1, so that a measure is the mean of weight * correct.
+        """Compute the weight of each image, (n,) with mean 1; the mean of weight * correct is the measure.
 
         Args:
-            measure: ACCURACY (all weights are 1) or BALANCED_ACCURACY (all classes have the same total).
+            measure: ACCURACY (every weight is 1) or BALANCED_ACCURACY (the weights of each class have the same sum).
         """
         if measure == ACCURACY:
             return numpy.ones(len(self.targets))

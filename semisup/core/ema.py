@@ -29,10 +29,10 @@ def decay_at(decay: float, update: int, *, warmup: bool) -> float:
 
 
 class AveragedTensors(NamedTuple):
-    """Tensors of an EMA model and of its student that an update reads and writes; each pair has equal positions.
+    """Lists of the tensors that an EMA update reads and writes.
 
-    averaged: tensors that are averaged: the EMA model's, and the student's
-    copied: tensors that are copied from the student, grouped by type
+    averaged: (tensors of the EMA model, tensors of the student at the same indices), which are averaged
+    copied: such pairs of lists for tensors that are copied from the student, one pair for each group of types
     """
 
     averaged: tuple[list[Tensor], list[Tensor]]
@@ -42,7 +42,7 @@ class AveragedTensors(NamedTuple):
 def averaged_tensors(average: nn.Module, student: nn.Module, *, statistics: bool) -> AveragedTensors:
     """Collect the tensors of an EMA model and of its student, for `update_average`.
 
-    Collecting them takes as long as the update of a small model, so that it should be done once.
+    For a small model, this takes as long as the update itself, so it should be done only once.
 
     Args:
         statistics: average the statistics of BatchNorm too, instead of copying them from the student.

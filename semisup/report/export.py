@@ -101,7 +101,7 @@ def _run(comparison: Comparison, run: Run, beside: Path) -> dict[str, Any]:
 
 
 def _further_scores(comparison: Comparison) -> list[str]:
-    """List the metrics by which rows are ranked, if they are not among SCORES."""
+    """List the names of the metric by which rows are ranked, on validation and test, without those in SCORES."""
     return [name for name in (f"best/val/{comparison.select_by}", f"test/{comparison.select_by}") if name not in SCORES]
 
 

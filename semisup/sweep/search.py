@@ -34,7 +34,10 @@ class Space(NamedTuple):
     fixed: list[str]
 
     def word(self, key: str, value: object) -> str:
-        """Write the override of a searched setting; a value of a range is written as in a grid of the same range."""
+        """Write the override KEY=VALUE of a searched setting.
+
+        A float from a `range(...)` is replaced by the closest value of this range, as a grid would have it.
+        """
         override = self.swept[key].value()
         if isinstance(override, RangeSweep) and isinstance(value, float):
             value = min(override.range(), key=lambda each: abs(each - value))

@@ -43,7 +43,7 @@ class LabelsAlone(NamedTuple):
     split: the images on which both are measured, `test` or `validation`
     interval: 95 % interval of the gain, in percentage points
     confirmed: whether the runs are those of `semisup confirm`
-    seeds_needed: number of seeds that would detect the gain, if the verdict is undecided (`gains.seeds_to_detect`)
+    seeds_needed: number of seeds that would detect the gain; None if these runs decide, or if it cannot be computed
     references: the labels-only runs
     """
 
