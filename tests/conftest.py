@@ -23,12 +23,13 @@ import yaml
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
 
 from semisup.__main__ import main
 from semisup.config import compose as compose_module
-from semisup.config import schema
+from semisup.config import registry, schema
 from semisup.config.hydra_versions import initialized
 from semisup.config.schema import RunConfig
 from semisup.core.types import Images, StateDict
@@ -92,9 +93,14 @@ def compose(*overrides: str) -> Any:
         word for word in overrides if (CONF / word.partition("=")[0].partition("@")[0]).is_dir() or word[0] in "+~"
     )
     config = _composed(groups)
-    keys = OverridesParser.create().parse_overrides([word for word in overrides if word not in groups])
+    keys = [_parsed(word) for word in overrides if word not in groups]
     ConfigLoaderImpl._apply_overrides_to_config(keys, config)
     return config
+
+
+@lru_cache(maxsize=4096)
+def _parsed(word: str) -> Override:
+    return OverridesParser.create().parse_override(word)
 
 
 def _composed(overrides: tuple[str, ...]) -> Any:
@@ -103,6 +109,18 @@ def _composed(overrides: tuple[str, ...]) -> Any:
 
 @lru_cache(maxsize=512)
 def _pickled(overrides: tuple[str, ...]) -> bytes:
+    """Compose a config, from one config for each option where the options are independent."""
+    groups = [word.partition("=")[0] for word in overrides]
+    independent = len({*groups}) == len(groups) > 1 and {*groups} <= {*registry.GROUPS, "tracking"}
+    if not independent:
+        return composed_by_hydra(overrides)
+    config = _composed(())
+    for group, word in zip(groups, overrides, strict=True):
+        config[group] = _composed((word,))[group]
+    return pickle.dumps(config)
+
+
+def composed_by_hydra(overrides: tuple[str, ...]) -> bytes:
     """Compose a config, or read it if another process of this session has composed it."""
     path = Path(os.environ[COMPOSED]) / hashlib.sha256(repr(overrides).encode()).hexdigest()
     if not path.exists():

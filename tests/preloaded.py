@@ -286,7 +286,9 @@ def _import_everything() -> None:
 
     yaml_cache.install()
     defaults([])  # Hydra finds its plugins, and the YAMLs of the default config are parsed
+    sys.modules["wandb"] = None  # type: ignore[assignment]  # timm imports it where it is installed; semisup does not
     import_timm("encoder", "timm")  # 2 s
+    del sys.modules["wandb"]
     git_diff()
     source_digest()
 

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import math
+import pickle
 from functools import cache
 from typing import Any
 
@@ -21,7 +22,18 @@ from semisup.method import LOG_SUMS, OnlineMethod, Position
 from semisup.runner import compatibility
 from semisup.training.loop import train
 from semisup.training.state import TrainingData, make_context, start
-from tests.conftest import CONF, checked, choose, combinations, compose, options, prepared, toy_problem, value_of
+from tests.conftest import (
+    CONF,
+    checked,
+    choose,
+    combinations,
+    compose,
+    composed_by_hydra,
+    options,
+    prepared,
+    toy_problem,
+    value_of,
+)
 from tests.encoder.toy import encoder_words
 from tests.pseudo_labels import P1, labels_of, policy_context, random_labels
 from tests.second_values import second_values
@@ -34,6 +46,14 @@ def chosen(group: str, name: str) -> Any:
     missing = OmegaConf.missing_keys(compose(f"{group}={name}")) if group != "encoder" else set()
     more = encoder_words(name) if group == "encoder" else []
     return checked(f"{group}={name}", *(f"{key}=somewhere" for key in sorted(missing)), EMA, *more)
+
+
+@pytest.mark.parametrize("first", range(3))
+def test_options_of_all_groups_compose_as_hydra_composes_them(first: int) -> None:
+    """The tests compose options alone and combine them, because options of different groups are independent."""
+    words = tuple(f"{group}={(names := options(group))[first % len(names)]}" for group in registry.GROUPS)
+    combined, composed = compose(*words), pickle.loads(composed_by_hydra(words))
+    assert OmegaConf.to_yaml(combined) == OmegaConf.to_yaml(composed)
 
 
 @pytest.mark.parametrize(("group", "name"), ALL)

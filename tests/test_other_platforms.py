@@ -20,7 +20,7 @@ from tests import preloaded
 from tests.conftest import checked
 from tests.other_platform import MODULES, OS_NAMES, SIGNAL_NAMES
 from tests.preloaded import Preloaded
-from tests.test_architecture import imports
+from tests.test_architecture import imports, parsed
 
 ROOT = Path(__file__).resolve().parents[1]
 COMMAND = (sys.executable, "-m", "tests.other_platform")
@@ -157,20 +157,24 @@ FILES = sorted(path for path in (ROOT / "semisup").rglob("*.py") if path.name !=
 """All files but the one that sets limits only if the module resource could be imported."""
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT / "semisup")))
-def test_what_only_some_systems_have_is_used_where_it_was_asked_for(path: Path) -> None:
+def test_what_only_some_systems_have_is_used_where_it_was_asked_for() -> None:
     """`os.fork`, `signal.SIGHUP`, ... may be used in a file that checks by `hasattr` that the system has it."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    asked = {
-        node.args[1].value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "hasattr"
-        if isinstance(node.args[1], ast.Constant)
-    }
-    used = {
-        node.attr
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ("os", "signal")
-    }
-    assert used & {*OS_NAMES, *SIGNAL_NAMES} <= asked
-    assert not {name.split(".")[0] for name in imports(path)} & {*MODULES}
+    wrong = []
+    for path in FILES:
+        nodes = [*ast.walk(parsed(path))]
+        asked = {
+            node.args[1].value
+            for node in nodes
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "hasattr"
+            if isinstance(node.args[1], ast.Constant)
+        }
+        used = {
+            node.attr
+            for node in nodes
+            if isinstance(node, ast.Attribute)
+            if isinstance(node.value, ast.Name) and node.value.id in ("os", "signal")
+        }
+        names = (used & {*OS_NAMES, *SIGNAL_NAMES}) - asked
+        modules = {name.split(".")[0] for name in imports(path)} & {*MODULES}
+        wrong += [f"{path}: {name}" for name in sorted(names | modules)]
+    assert wrong == []

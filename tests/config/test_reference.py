@@ -124,9 +124,9 @@ def test_help_of_launchers_and_sweepers_has_a_sentence_for_every_key() -> None:
 def test_list_of_options_has_whole_sentences() -> None:
     text = reference.describe("experiment")
     for sentence in (
-        "three thresholds and their control.",
-        "each cell with its control.",
-        "(arXiv 2101.08482), a ramp-up",
+        "three seeds, and their controls.",
+        "section 4.1 and appendix B).",
+        "(arXiv 2101.08482), and a ramp-up",
     ):
         assert sentence in " ".join(text.split())
     assert "command:" not in text
