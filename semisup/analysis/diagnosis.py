@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from semisup.analysis.run_history import first_selection, read_metric_rows, read_threshold_curves
+from semisup.analysis.run_history import first_selection, last_threshold_curve, read_metric_rows
 from semisup.analysis.runs import Run, as_number
 from semisup.config.schema import RunConfig
 from semisup.record.curves import POOL
@@ -100,11 +100,11 @@ def _lower_threshold(config: dict[str, Any], folder: Path) -> str:
 
     The last labeling is used. If it does not show such a threshold, the suggestion has no number.
     """
-    curves = [curve for curve in read_threshold_curves(folder) if curve.split == POOL]
+    curve = last_threshold_curve(folder, POOL)
     generic = "a lower threshold selects more (what_if.csv shows how many)"
-    if config["threshold"]["name"] != "fixed" or not curves:
+    if config["threshold"]["name"] != "fixed" or curve is None:
         return generic
-    below = [(tau, share) for tau, share in curves[-1].coverage if 0 < tau < config["threshold"]["tau"]]
+    below = [(tau, share) for tau, share in curve.coverage if 0 < tau < config["threshold"]["tau"]]
     enough = [(tau, share) for tau, share in below if share >= 0.1]
     if not enough:
         return generic

@@ -4,7 +4,7 @@ If a file is missing or damaged, the functions return the part that can be read,
 """
 
 import csv
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -155,8 +155,29 @@ def iter_predictions(folder: Path) -> Iterator[tuple[int, str, Prediction | None
 
 def read_threshold_curves(folder: Path) -> list[SplitCurve]:
     """Read a run's threshold curves from what_if.csv, in the order in which they were written."""
+    return _threshold_curves(_read_csv(folder / "what_if.csv"))
+
+
+def last_threshold_curve(folder: Path, split: str) -> SplitCurve | None:
+    """Read the last threshold curve of a split from a run's what_if.csv; None if there is none.
+
+    Converting the numbers of all curves would take as long as writing the whole run directory.
+    """
+    last: list[dict[str, str]] = []
+    for row in _raw_rows(folder / "what_if.csv"):
+        if row.get("on") != split:
+            continue
+        if last and row.get("step") == last[-1].get("step"):
+            last.append(row)
+        elif position(_number(row.get("step"))) is not None:
+            last = [row]
+    curves = _threshold_curves(last)
+    return curves[-1] if curves else None
+
+
+def _threshold_curves(rows: Iterable[dict[str, str]]) -> list[SplitCurve]:
     curves: list[SplitCurve] = []
-    for row in _read_csv(folder / "what_if.csv"):
+    for row in rows:
         split, step = row.get("on"), position(_number(row.get("step")))
         tau, coverage, accuracy = (_share(_number(row.get(name))) for name in ("tau", "coverage", "accuracy"))
         if split not in (VALIDATION, POOL) or step is None or tau is None or coverage is None:
@@ -201,11 +222,15 @@ def position(value: object) -> float | None:
 
 
 def _read_csv(path: Path) -> Iterator[dict[str, str]]:
+    for row in _raw_rows(path):
+        yield {name: restore_cell(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
+
+
+def _raw_rows(path: Path) -> Iterator[dict[str, str]]:
+    """Yield the rows of a CSV file up to the first damaged one; `restore_cell` is not applied to the cells."""
     try:
         with open_regular_file(path) as raw:
-            text = (line.decode("utf-8") for line in raw)
-            for row in csv.DictReader(text):
-                yield {name: restore_cell(cell) if isinstance(cell, str) else cell for name, cell in row.items()}
+            yield from csv.DictReader(line.decode("utf-8") for line in raw)
     except (OSError, csv.Error, *PARSE_ERRORS):
         return
 

@@ -12,7 +12,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from semisup.config import added_options, custom_configs, registry, resolvers
+from semisup.config import added_options, custom_configs, registry, resolvers, sweep_composition
 from semisup.config.config_folder import config_folder as config_folder  # also for importers of this module
 from semisup.config.hydra_versions import initialized
 from semisup.config.paired_values import is_empty_cell
@@ -28,6 +28,7 @@ DELETION = re.compile(r"~(\w+(?:\.\w+)+)", re.ASCII)
 resolvers.register()
 added_options.register()
 custom_configs.install()
+sweep_composition.install()
 
 
 def check_names(overrides: list[str]) -> None:

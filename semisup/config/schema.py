@@ -9,6 +9,7 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -67,7 +68,7 @@ class RunConfig:
     elsewhere: bool = False
     precision_reason: str | None = None
 
-    @property
+    @cached_property
     def id(self) -> str:
         return run_id(self.config)
 

@@ -34,7 +34,10 @@ class EncodedImages:
 
     def __getitem__(self, index: Any) -> Tensor:
         """Convert numbers of images in the split to their row numbers in the feature table, (U,) int64."""
-        return self.positions[index.to(self.positions.device) if isinstance(index, Tensor) else index]
+        if not isinstance(index, Tensor):
+            return self.positions[index]
+        index = index.to(self.positions.device)
+        return self.positions.index_select(0, index) if index.dtype == torch.int64 else self.positions[index]
 
     def split(self, size: int) -> Iterator[Tensor]:
         """Yield the row numbers of all images in the feature table, `size` at a time."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
+import numpy
 import torch
 from torch import Tensor, nn
 
@@ -169,7 +170,7 @@ def make_sums(like: Tensor, **values: Tensor | float) -> Tensor:
         (len(LOG_SUMS),) float64, or float32 on mps.
     """
     if like.device.type == "cpu":  # faster than six assignments
-        return torch.tensor([float(values.get(name, 0.0)) for name in LOG_SUMS], dtype=torch.float64)
+        return torch.from_numpy(numpy.array([float(values.get(name, 0.0)) for name in LOG_SUMS]))
     sums = torch.zeros(len(LOG_SUMS), dtype=sum_dtype(like.device), device=like.device)
     for name, value in values.items():
         sums[LOG_SUMS.index(name)].fill_(value)  # assignment by [] would wait for the GPU

@@ -24,16 +24,19 @@ from semisup.runtime.atomic_files import write_atomically
 from semisup.runtime.secrets import redact_values
 
 
-def write_json(path: Path, value: Mapping[str, Any], confirm: Callable[[], None] = lambda: None) -> None:
+def write_json(
+    path: Path, value: Mapping[str, Any], confirm: Callable[[], None] = lambda: None, *, durable: bool = True
+) -> None:
     """Write a JSON file atomically: after a crash the file has its old or its new content.
 
     NaN and infinity become null. Secrets, such as passwords in URLs, are replaced.
 
     Args:
         confirm: called right before the file gets its final name; it raises if this process may no longer write.
+        durable: whether to call fsync. Without it, a power loss may leave an incomplete file; `read_json` ignores it.
     """
     text = json.dumps(finite(redact_values(value)), indent=2, ensure_ascii=True, allow_nan=False)
-    write_atomically(path, text.encode() + b"\n", confirm=confirm)
+    write_atomically(path, text.encode() + b"\n", durable=durable, confirm=confirm)
 
 
 def finite(value: Any) -> Any:

@@ -39,6 +39,16 @@ def curve_rows(point: EvalThresholdCurve) -> Iterable[tuple[object, ...]]:
         yield point.step, point.epoch, point.on, f"{tau:g}", f"{coverage:.6g}", _share(accuracy)
 
 
+def written_curves(path: Path) -> set[tuple[int, str]]:
+    """Read which threshold curves what_if.csv has: (step, name of the split) of each; empty if the file is missing."""
+    if not path.exists():
+        return set()
+    with open(path, newline="", encoding="utf-8") as file:
+        next(file, None)  # the header
+        rows = {tuple(line.split(",", 3)[:3]) for line in file}
+    return {(int(step), split) for step, _, split in rows}
+
+
 def read_curves(path: Path) -> list[EvalThresholdCurve]:
     """Read the threshold curves of what_if.csv in the order of the file; [] if the file is missing."""
     if not path.exists():

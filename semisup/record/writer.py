@@ -27,6 +27,7 @@ from semisup.record.curves import (
     class_rows,
     curve_rows,
     read_curves,
+    written_curves,
 )
 from semisup.record.environment import resume_environment
 from semisup.record.locked_directory import LockedDirectory
@@ -346,7 +347,7 @@ class RunWriter:
     def _add_selected(self, event: Finished, what_if: ThresholdCurve) -> None:
         """Append the threshold curve of the best model to what_if.csv, unless the file has this curve already."""
         step, epoch = int(event.summary["best/step"] or 0), int(event.summary["best/epoch"] or 0)
-        if (step, VALIDATION) not in {(each.step, each.on) for each in self.read_curves()}:
+        if (step, VALIDATION) not in written_curves(self.what_if.path):
             self._add_curve(EvalThresholdCurve(step, epoch, VALIDATION, what_if))
 
     def _add_curve(self, found: EvalThresholdCurve) -> None:

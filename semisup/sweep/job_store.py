@@ -154,6 +154,8 @@ class JobStore:
     def write_entry(self, name: str, result: "RunResult", *, references: Sequence[str] = ()) -> None:
         """Record the state of a job or reference run, and that it runs in this process.
 
+        A power loss may delete the record. Then the job runs again, and reuses its run if the run is finished.
+
         Args:
             name: number of the job with five digits, such as 00003; for a reference run followed by its kind, such as
                 00003-control.
@@ -164,7 +166,7 @@ class JobStore:
         entry = {name: getattr(result, name) for name in names}
         folder = None if result.folder == Path() else str(result.folder)  # a refused job has none
         position = {"folder": folder, "code": result.exit_code, "companions": list(references)}
-        self._write(f"jobs/{name}.json", entry | position | this_process())
+        self._write(f"jobs/{name}.json", entry | position | this_process(), durable=False)
 
     def entry(self, name: str) -> Entry | None:
         """Read the recorded state of a job; None if there is none."""
@@ -267,10 +269,10 @@ class JobStore:
             while (entry := self.entry(name)) is not None and _runs_elsewhere(entry):
                 time.sleep(0.05)
 
-    def _write(self, name: str, value: dict[str, Any]) -> None:
+    def _write(self, name: str, value: dict[str, Any], *, durable: bool = True) -> None:
         from semisup.record import write_json
 
-        write_json(self.folder / name, value)
+        write_json(self.folder / name, value, durable=durable)
 
     @staticmethod
     def _read(path: Path) -> dict[str, Any] | None:

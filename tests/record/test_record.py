@@ -16,12 +16,15 @@ import torch
 
 import semisup.record.locked_directory
 import semisup.record.writer
+from semisup.core.csv_cells import csv_text
 from semisup.core.events import EvalEnd, Finished
-from semisup.core.types import Predictions
+from semisup.core.threshold_curve import THRESHOLDS
+from semisup.core.types import Predictions, ThresholdCurve
 from semisup.errors import DataError, DivergedError, FinishedError, RecordError
 from semisup.record import checkpoint, is_finished, write_json
 from semisup.record import environment as environment_module
 from semisup.record.append_log import AppendLog
+from semisup.record.curves import CURVES, POOL, VALIDATION, EvalThresholdCurve, curve_rows, read_curves, written_curves
 from semisup.record.reader import MAX_JSON_BYTES, read_config, read_json
 from semisup.record.writer import RunWriter
 
@@ -201,6 +204,16 @@ print(sorted(path.name.split("-")[1] for path in folder.iterdir()), checkpoint.l
 
 
 DATA = {"fingerprint": "f", "classes": ["one", "two"]}
+
+
+def test_threshold_curves_in_the_file_are_listed(tmp_path: Path) -> None:
+    path = tmp_path / "what_if.csv"
+    assert written_curves(path) == set()
+    curve = ThresholdCurve([0.5] * len(THRESHOLDS), [None] * len(THRESHOLDS))
+    places = {(10, POOL), (10, VALIDATION), (200, POOL)}
+    rows = [row for step, on in sorted(places) for row in curve_rows(EvalThresholdCurve(step, 1, on, curve))]
+    path.write_text(csv_text([CURVES, *rows]))
+    assert written_curves(path) == places == {(each.step, each.on) for each in read_curves(path)}
 
 
 def test_run_is_not_resumed_with_other_data(tmp_path: Path) -> None:

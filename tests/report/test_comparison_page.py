@@ -19,7 +19,7 @@ from PIL import Image
 
 import semisup.dataset
 from semisup.analysis.comparison import Comparison, compare_runs
-from semisup.analysis.run_history import history, read_threshold_curves
+from semisup.analysis.run_history import history, last_threshold_curve, read_threshold_curves
 from semisup.analysis.runs import find_runs, read_run, read_runs
 from semisup.config import schema
 from semisup.dataset import some_images
@@ -341,6 +341,8 @@ def test_threshold_curves_are_read(sweep: Path) -> None:
     found = {curve.split: curve for curve in read_threshold_curves(folder)}
     assert found["pool"].coverage == [(0.5, 0.9), (0.9, pytest.approx(0.82))]
     assert found["validation"].accuracy == [(0.5, 0.5)]
+    assert {split: last_threshold_curve(folder, split) for split in ("pool", "validation")} == found
+    assert last_threshold_curve(folder, "moon") is None
     assert 'id="what-if"' in page(sweep)
 
 

@@ -1,0 +1,87 @@
+"""Compose the configs of a sweep's jobs: one composition for all jobs that differ only in scalar values.
+
+Hydra composes the config of every job from its YAML files, which takes 0.1 s. Jobs with equal keys differ only in
+numbers, names and true or false, so that a copy of one composed config, with the values of the job, is the same.
+"""
+
+import copy
+from collections.abc import Sequence
+from typing import Any
+
+from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from semisup.config.scalar_override import SCALAR, composition_key
+
+JOB_PREFIX = "+hydra.job.env_set."
+"""Beginning of the overrides that differ between all jobs, and that change no setting of a run."""
+
+MOST_COMPOSED = 16
+
+_composed: dict[tuple[str, ...], DictConfig] = {}
+"""Cache: overrides without the values of scalar settings -> composed config of a job."""
+
+_compose: Any = ConfigLoaderImpl.load_sweep_config
+
+
+def install() -> None:
+    """Make Hydra's launchers compose one config for all jobs of a sweep that differ only in scalar values."""
+    setattr(ConfigLoaderImpl, "load_sweep_config", load_sweep_config)  # noqa: B010  # mypy takes it for a method
+
+
+def load_sweep_config(loader: Any, master_config: DictConfig, sweep_overrides: Sequence[str]) -> DictConfig:
+    """Compose the config of a job as Hydra does, or copy that of a similar job and change its values.
+
+    Args:
+        loader: Hydra's config loader.
+        master_config: the config of the sweep.
+        sweep_overrides: the overrides (KEY=VALUE) of the job.
+    """
+    words = [word for word in sweep_overrides if not word.startswith(JOB_PREFIX)]
+    always: list[str] = list(master_config.hydra.overrides.hydra)
+    key = (*always, "", *composition_key(words, master_config))
+    if _depends_on_order(words, key):
+        return _compose(loader, master_config, list(sweep_overrides))  # type: ignore[no-any-return]
+    if key not in _composed:
+        if len(_composed) >= MOST_COMPOSED:
+            _composed.clear()
+        _composed[key] = _compose(loader, master_config, words)
+    config = copy.deepcopy(_composed[key])
+    changed = [word for word in words if word not in key] + [word for word in sweep_overrides if word not in words]
+    _set_values(config, changed, [*always, *sweep_overrides])
+    OmegaConf.copy_cache(from_config=master_config, to_config=config)
+    return config
+
+
+def _depends_on_order(words: list[str], key: tuple[str, ...]) -> bool:
+    """Whether one override sets a whole section, such as dataset={size: 32}, and another one a scalar in it.
+
+    Args:
+        words: the overrides of the job.
+        key: the overrides without the values of scalar settings.
+    """
+    scalars = [word.partition("=")[0] for word in words if word not in key]
+    sections = [word.partition("=") for word in words if word in key]
+    whole = [f"{name.lstrip('+~')}." for name, _, value in sections if not SCALAR.fullmatch(value)]
+    return any(name.startswith(section) for name in scalars for section in whole)
+
+
+def _set_values(config: DictConfig, changed: list[str], words: list[str]) -> None:
+    """Set the values of a job in the composed config of a similar job, in place.
+
+    Args:
+        changed: the overrides to apply.
+        words: all overrides of the job, which the config lists in its section `hydra`.
+    """
+    parser = OverridesParser.create()
+    ConfigLoaderImpl._apply_overrides_to_config(parser.parse_overrides(changed), config)
+    overrides = parser.parse_overrides(words)
+    own = [each for each in overrides if not each.is_hydra_override()]
+    names = config.hydra.job.config.override_dirname
+    with open_dict(config.hydra):
+        config.hydra.overrides.hydra = [each.input_line for each in overrides if each.is_hydra_override()]
+        config.hydra.overrides.task = [each.input_line for each in own]
+        config.hydra.job.override_dirname = get_overrides_dirname(
+            overrides=own, kv_sep=names.kv_sep, item_sep=names.item_sep, exclude_keys=names.exclude_keys
+        )

@@ -1,0 +1,56 @@
+"""Configs of a sweep's jobs: a copy of a composed config with other values equals the config that Hydra composes."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from omegaconf import DictConfig, OmegaConf
+
+from semisup.config import sweep_composition
+from semisup.config.compose import config_folder
+from semisup.config.hydra_versions import initialized
+
+
+@pytest.fixture(scope="module")
+def loader() -> Iterator[Any]:
+    with initialized(config_folder()):
+        yield GlobalHydra.instance().config_loader()
+
+
+@pytest.fixture(scope="module")
+def master(loader: Any) -> DictConfig:
+    words = ["hydra.sweep.dir=sweeps", "hydra/launcher=joblib"]
+    config: DictConfig = loader.load_configuration("train", overrides=words, run_mode=RunMode.MULTIRUN)
+    return config
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "compositions"),
+    [
+        (["threshold.tau=0.5", "seed=0"], ["threshold.tau=0.75", "seed=3"], 1),
+        (["threshold=freematch", "train.steps=5"], ["threshold=freematch", "train.steps=null"], 1),
+        (["threshold=freematch", "seed=0"], ["threshold=fixed", "seed=0"], 2),
+        (["model.widths=[4,8]", "seed=0"], ["model.widths=[8]", "seed=0"], 2),
+        (["seed=0", "train.steps=3", "train={steps: 4}"], ["seed=1", "train.steps=5", "train={steps: 4}"], 2),
+    ],
+)
+def test_config_of_a_job_equals_the_one_that_hydra_composes(
+    first: list[str],
+    second: list[str],
+    compositions: int,
+    loader: Any,
+    master: DictConfig,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compose = sweep_composition._compose
+    calls: list[list[str]] = []
+    monkeypatch.setattr(sweep_composition, "_composed", {})
+    monkeypatch.setattr(sweep_composition, "_compose", lambda *of: (calls.append(of[-1]), compose(*of))[1])
+    for number, words in enumerate((first, second)):
+        words = [*words, f"+hydra.job.env_set.SEMISUP_JOB='{number}'"]
+        config, expected = loader.load_sweep_config(master, words), compose(loader, master, words)
+        assert config == expected
+        assert OmegaConf.to_yaml(config) == OmegaConf.to_yaml(expected)
+    assert len(calls) == compositions
