@@ -153,8 +153,13 @@ def prepared(method: Method, training: TrainingContext, memory: StateDict) -> St
 
 def choose(group: str, name: str, **wanted: object) -> list[str]:
     """Overrides that choose an option and set those of the wanted keys that it has."""
-    keys = list(compose("tracking=none", f"{group}={name}")[group])  # as `checked` composes it
+    keys = _keys(group, name)
     return [f"{group}={name}", *(f"{group}.{key}={value}" for key, value in wanted.items() if key in keys)]
+
+
+@lru_cache(maxsize=512)
+def _keys(group: str, name: str) -> tuple[str, ...]:
+    return tuple(compose("tracking=none", f"{group}={name}")[group])  # as `checked` composes it
 
 
 def options(group: str) -> list[str]:

@@ -315,6 +315,7 @@ def become(request: Request) -> None:
     os.chdir(fields["cwd"])
     os.environ.clear()
     os.environ.update(fields["environment"])
+    tempfile.tempdir = None  # of the environment, as in a new interpreter
     _open_standard_streams(os.environ.get("PYTHONIOENCODING", "utf-8"))
     for each in fields["ignored"]:
         signal.signal(each, signal.SIG_IGN)

@@ -29,6 +29,7 @@ HOW_IT_ENDS = [
     "import signal; print(signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGPIPE))",
     "import sys, threading; print(threading.active_count(), __name__, sys.modules['__main__'].__dict__ is globals())",
     "import sys; print(sys.argv, sys.stdin.read()); print('error', file=sys.stderr)",
+    "import tempfile; print(tempfile.gettempdir())",
     "import sys; print([(s.encoding, s.errors) for s in (sys.stdin, sys.stdout, sys.stderr)])",
     "import sys; print('é', file=sys.stderr); print('é')",
 ]
@@ -40,7 +41,7 @@ HOW_IT_ENDS = [
 def test_end_and_surroundings_are_those_of_a_new_interpreter(tmp_path: Path, program: str, encoding: str) -> None:
     def run(start: Callable[..., Any]) -> tuple[int, str, list[str]]:
         pipe = subprocess.PIPE
-        environment = os.environ | {"PLANTED": "é", "PYTHONIOENCODING": encoding}
+        environment = os.environ | {"PLANTED": "é", "PYTHONIOENCODING": encoding, "TMPDIR": str(tmp_path)}
         command = [sys.executable, "-c", program, "one", "two words"]
         with start(command, cwd=tmp_path, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
             output, errors = process.communicate("input\n", timeout=60)

@@ -10,6 +10,7 @@ A text is a secret
 import os
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 MIN_LENGTH = 8
@@ -55,6 +56,7 @@ FORMATS: dict[str, "re.Pattern[str]"] = {
 }
 
 
+@lru_cache(maxsize=1024)
 def is_secret_name(name: str) -> bool:
     """Whether a variable or key with this name holds a secret."""
     spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name)
