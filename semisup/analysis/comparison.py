@@ -11,28 +11,29 @@ validation accuracy, best first. If all runs have another metric as `train.selec
 balanced accuracy, gains are in points of balanced accuracy, too (`selection.py`).
 """
 
-import json
 import math
 import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from semisup.analysis.ensembles import ensemble_accuracy
 from semisup.analysis.folds import repeated_by
 from semisup.analysis.gains import BASELINE, CONTROL, KINDS, LABELS_ONLY, Gain, Pair, estimate_gains
-from semisup.analysis.runs import ACCURACY, NO_ACCURACY, Run, as_number
+from semisup.analysis.run_settings import (
+    LENGTHS,
+    FlatSettings,
+    canonical,
+    flat_settings,
+    settings_but_length,
+    sort_key,
+    varied_settings,
+)
+from semisup.analysis.runs import ACCURACY, NO_ACCURACY, Run
 from semisup.analysis.selection import selection_note, with_selection
 from semisup.analysis.selection_stability import SelectionStability, selection_stability
 from semisup.analysis.stored_predictions import StoredPredictions
-from semisup.config.run_id import dataset_keys, omitted_options
 from semisup.core.probe_grids import NAMES
-from semisup.dataset import KeyRole
-from semisup.text import escape
-
-FlatSettings = dict[str, Any]
-"""Settings of a run without seed and fold, as dotted key -> value."""
 
 Replicate = tuple[int, int]
 """Seed and cross-validation fold of a run; the fold is -1 without cross-validation."""
@@ -44,9 +45,6 @@ PROBE = "probe.classifier"
 
 OLD_CONTROL = "strongly augmented control"
 """Name of the control of runs of version 0.1.0: supervised training with the augmentation of the run."""
-
-LENGTHS = ("train.steps", "train.epochs")
-"""Settings of the length of a run. Reference runs that differ only in these settings are grouped together."""
 
 
 @dataclass(frozen=True)
@@ -221,7 +219,7 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
     Args:
         data_set: name of the data set if several data sets are compared; else "".
     """
-    flats = _flats([run for run in runs if run.identity])
+    flats = flat_settings([run for run in runs if run.identity])
     compared = _compared(runs)
     runs = with_selection(runs, compared)
     finished = _one_each([run for run in runs if run.done and not run.refit])
@@ -236,7 +234,7 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
     }
     reference_ids = {id_ for run in finished for id_ in run.reference_ids}
     own = [run for run in runs if run.identity and run.id not in reference_ids and not run.refit]
-    columns = _varied([flats[str(run.folder)] for run in own])
+    columns = varied_settings([flats[str(run.folder)] for run in own])
     groups = defaultdict(list)
     for run in finished:
         if run.id not in reference_ids:
@@ -373,87 +371,6 @@ def split_of(runs: Iterable[Run]) -> str:
     return "test" if all(run.accuracy("test") is not None for run in runs) else "validation"
 
 
-def canonical(value: Any) -> str:
-    """Convert settings to text that is equal for equal settings: 1 and 1.0 are equal, 1 and true are not."""
-    if isinstance(value, dict):
-        return "{" + ",".join(f"{key}:{canonical(value[key])}" for key in sorted(value, key=str)) + "}"
-    if isinstance(value, list):
-        return "[" + ",".join(map(canonical, value)) + "]"
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value) if type(value) is int else json.dumps(value, default=str)
-
-
-def settings_but_length(flat: FlatSettings) -> str:
-    """Convert settings to text that is equal for runs that differ only in seed, fold and number of steps."""
-    return canonical({key: value for key, value in flat.items() if key not in LENGTHS})
-
-
-def sort_key(value: Any) -> tuple[int, float, str]:
-    """Return a key that sorts missing values first, then numbers by size, then text."""
-    if (size := as_number(value)) is not None:
-        return (1, float(size), "")
-    return (0, 0.0, "") if value is None else (2, 0.0, canonical(value))
-
-
-def format_settings(settings: FlatSettings) -> str:
-    """Format settings as `threshold.tau=0.95 augment.strength=0.5`, with control characters escaped."""
-    return " ".join(f"{escape(key)}={escape(value)}" for key, value in settings.items())
-
-
-def _flats(runs: list[Run]) -> dict[str, FlatSettings]:
-    """Convert the settings of each run to dotted key -> value, without seed and fold.
-
-    The name of an option without effect, such as `reject.name=none`, is included only if another run has another option
-    of this group, such as `reject.name=energy`. The seed of the data split is left out if it equals the seed of the run
-    in all runs with the same other settings.
-
-    Returns:
-        Run folder -> settings.
-    """
-    groups = {group for run in runs for group in run.identity}
-    flats = {
-        str(run.folder): flatten(run.identity)
-        | {f"{group}.name": name for group, name in omitted_options(run.identity).items() if group in groups}
-        for run in runs
-    }
-    alike = defaultdict(list)
-    for run in runs:
-        flat = flats[str(run.folder)]
-        for key in ("seed", *(f"dataset.{each}" for each in dataset_keys(run.identity["dataset"], KeyRole.FOLD))):
-            flat.pop(key, None)
-        seeds = {f"dataset.{key}" for key in dataset_keys(run.identity["dataset"], KeyRole.SPLIT_SEED)}
-        rest = {key: value for key, value in flat.items() if key not in seeds}
-        alike[canonical(rest)].append((flat, seeds, run.seed))
-    for group in alike.values():
-        if all(flat.get(key) == seed for flat, seeds, seed in group for key in seeds):
-            for flat, seeds, _ in group:
-                for key in seeds:
-                    flat.pop(key, None)
-    return flats
-
-
-def flatten(node: dict[str, Any], prefix: str = "") -> FlatSettings:
-    """Convert nested settings to a flat dict with dotted keys, such as `threshold.tau`."""
-    flat: FlatSettings = {}
-    for key, value in node.items():
-        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat
-
-
-def _varied(flats: list[FlatSettings]) -> list[str]:
-    """List the settings that differ between runs: those of `threshold`, then those of `augment`, then all others.
-
-    If a run does not have a setting, this does not count as a difference.
-    """
-    values = defaultdict(set)
-    for flat in flats:
-        for key, value in flat.items():
-            values[key].add(canonical(value))
-    varied = [key for key, texts in values.items() if len(texts) > 1]
-    return sorted(varied, key=lambda key: (not key.startswith("threshold."), not key.startswith("augment.")))
-
-
 def _one_each(runs: list[Run]) -> list[Run]:
     """Keep one run for each run id; a run can be stored in several folders."""
     return list({run.id: run for run in reversed(runs)}.values())[::-1]
@@ -511,6 +428,7 @@ def _references(
         runs = tuple(group.values())
         keys = [key for key in shown if kind == CONTROL or not key.startswith("augment.")]
         references.append(ReferenceGroup(kind, _named(flats[str(runs[0].folder)], keys), runs))
+    references = _with_differences(references, columns, flats)
     if labels_only:
         flat = flats[str(labels_only[0].folder)]
         names = ["method.name", "augment.name", "augment.strength"]
@@ -525,6 +443,21 @@ def _references(
     order = [*KINDS, *NAMES.values()]
     references.sort(key=lambda group: (order.index(group.kind), [sort_key(group.settings.get(key)) for key in shown]))
     return references
+
+
+def _with_differences(
+    references: list[ReferenceGroup], columns: list[str], flats: dict[str, FlatSettings]
+) -> list[ReferenceGroup]:
+    """Add the settings in which reference runs of one kind differ, if they have the same settings so far."""
+    alike: dict[tuple[str, str], list[FlatSettings]] = defaultdict(list)
+    for group in references:
+        alike[group.kind, canonical(group.settings)].append(flats[str(group.runs[0].folder)])
+    result = []
+    for group in references:
+        others, own = alike[group.kind, canonical(group.settings)], flats[str(group.runs[0].folder)]
+        keys = [key for key in columns if len({canonical(flat.get(key)) for flat in others}) > 1]
+        result.append(replace(group, settings=group.settings | _named(own, keys)))
+    return result
 
 
 def _named(flat: FlatSettings, keys: list[str]) -> FlatSettings:

@@ -2,7 +2,8 @@
 
 from collections import defaultdict
 
-from semisup.analysis.comparison import Comparison, canonical, compare_runs
+from semisup.analysis.comparison import Comparison, compare_runs
+from semisup.analysis.run_settings import canonical
 from semisup.analysis.runs import Run
 from semisup.text import escape
 

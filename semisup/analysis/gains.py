@@ -4,6 +4,7 @@ The confidence intervals contain the variance between seeds or folds and the var
 `docs/statistics.md` explains the reference runs and the intervals.
 """
 
+import math
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
@@ -120,24 +121,27 @@ def shared_image_means(pairs: Sequence[Pair], split: str, stored: StoredPredicti
     return means
 
 
-def seeds_to_detect(gain: Gain, *, confirmed: bool) -> int | None:
-    """Compute how many seeds would detect a gain of this size, if its interval contains 0.
+def seeds_to_detect(gain: Gain, *, confirmed: bool) -> float | None:
+    """Compute how many new seeds would detect a gain of this size in a confirmation, if its interval contains 0.
+
+    They can be fewer than those of the sweep, whose interval is corrected for the choice of the best setting.
 
     Args:
         confirmed: whether the runs are those of a confirmation, whose number of seeds was chosen in advance.
 
     Returns:
-        None if more than 1,000 seeds would be needed. None also in each of these cases: the interval does not contain
-        0; the gain is not positive; the runs are cross-validation folds (more folds add no labels); the runs are those
-        of a confirmation; there are already as many seeds.
+        Infinity if more than 1,000 seeds would be needed, for example because there are too few test images. None in
+        each of these cases: the interval does not contain 0; the gain is not positive; the runs are cross-validation
+        folds (more folds add no labels); the runs are those of a confirmation.
     """
     interval = gain.sweep_interval
     if interval is None or confirmed or evidence(interval, confirmed=False) is not Evidence.NONE:
         return None
     if gain.mean <= 0 or gain.overlap:
         return None
-    needed = seeds_needed(gain.mean, interval.deviation)
-    return needed if needed and needed > gain.pairs else None
+    alone = gain.interval
+    of_images = max(0.0, alone.standard_error**2 - alone.deviation**2 / alone.seeds) if alone else 0.0
+    return seeds_needed(gain.mean, interval.deviation, of_images) or math.inf
 
 
 def evidence(interval: Interval | None, *, confirmed: bool) -> Evidence:

@@ -51,6 +51,9 @@ POWER = 0.8
 """Statistical power for which `seeds_needed` computes the number of seeds."""
 
 MAX_SEEDS = 1000
+MAX_DEGREES = 10_000.0
+"""With more degrees of freedom, Student's t distribution is treated as that with this number."""
+
 SIMULATIONS = 20_000
 """Number of simulated values of the largest |t|. With this number, the error of the 95 % quantile is about 1 %."""
 
@@ -136,7 +139,7 @@ def chosen_interval(
     return Interval(mean, mean - reach, mean + reach, error, float(count - 1), own, count, cells)
 
 
-def seeds_needed(gain: float, deviation: float) -> int | None:
+def seeds_needed(gain: float, deviation: float, image_variance: float = 0.0) -> int | None:
     """Compute how many seeds are needed to detect a gain with probability 80 %.
 
     A gain is detected if its 95 % interval (`paired_interval`) lies above 0.
@@ -144,25 +147,33 @@ def seeds_needed(gain: float, deviation: float) -> int | None:
     Args:
         gain: true mean difference, in percentage points.
         deviation: standard deviation over seeds, in percentage points.
+        image_variance: variance of the mean over the test images, s2_image / I, which more seeds do not reduce.
 
     Returns:
         At least 3; None if more than 1,000 seeds would be needed, or if the gain is 0.
     """
-    if deviation == 0:
-        return 3 if gain else None
-    effect = abs(gain) / deviation
-    return next((count for count in range(3, MAX_SEEDS + 1) if power(effect, count) >= POWER), None)
+    if not gain:
+        return None
+    values = (deviation, image_variance)
+    return next((count for count in range(3, MAX_SEEDS + 1) if power(abs(gain), count, *values) >= POWER), None)
 
 
-def power(effect: float, seeds: int) -> float:
+def power(gain: float, seeds: int, deviation: float, image_variance: float = 0.0) -> float:
     """Compute the statistical power: the probability that the 95 % interval of a gain lies above 0.
 
+    The number of test images is assumed to be so large that their variance is known.
+
     Args:
-        effect: true gain divided by the standard deviation over seeds.
+        gain: true mean difference, in percentage points.
         seeds: number of seeds, at least 2.
+        deviation, image_variance: as in `seeds_needed`.
     """
-    degrees = seeds - 1
-    return 1 - float(special.nctdtr(degrees, effect * math.sqrt(seeds), _t_quantile(degrees)))
+    of_seeds = deviation**2 / seeds
+    variance = of_seeds + image_variance
+    if variance == 0:
+        return 1.0 if gain > 0 else 0.0
+    degrees = min(variance**2 * (seeds - 1) / of_seeds**2, MAX_DEGREES) if of_seeds else MAX_DEGREES
+    return 1 - float(special.nctdtr(degrees, gain / math.sqrt(variance), _t_quantile(degrees)))
 
 
 def _t_quantile(degrees: float) -> float:

@@ -96,7 +96,7 @@ def _for_labels_alone(finding: "LabelsAlone", case: "Case") -> list[str]:
         return ["Use it:", f"  {_predict([finding.row.best_run])}"]
     needed = finding.seeds_needed
     if finding.verdict is Verdict.UNDECIDED and needed is not None and needed <= MOST_SEEDS and can_confirm:
-        return ["Repeat it with more seeds:", f"  {confirm} --seeds {max(needed, FEWEST_SEEDS)}"]
+        return ["Repeat it with more seeds:", f"  {confirm} --seeds {max(int(needed), FEWEST_SEEDS)}"]
     best = max(finding.references, key=lambda run: mean_validation_score([run]))
     return ["Use labels alone:", f"  {_predict([best])}"]
 

@@ -1,5 +1,6 @@
 """Write the findings of `semisup advise` as sentences with their numbers."""
 
+import math
 from collections.abc import Sequence
 
 from semisup.analysis.advice.case import NoFinding
@@ -9,8 +10,9 @@ from semisup.analysis.advice.labels_alone import LabelsAlone, Verdict
 from semisup.analysis.advice.more_labels import MORE, MoreLabels
 from semisup.analysis.advice.out_of_class import OutOfClass
 from semisup.analysis.advice.validation_size import ValidationSize, Z
-from semisup.analysis.comparison import Row, format_settings
+from semisup.analysis.comparison import Row
 from semisup.analysis.folds import repetitions
+from semisup.analysis.run_settings import format_settings
 from semisup.report.wording import measure_name
 from semisup.text import counted, escape, listed
 
@@ -59,8 +61,12 @@ def _labels_alone(finding: LabelsAlone) -> str:
         text += " It is measured on the validation images that selected the setting, so it is optimistic."
     if finding.verdict is Verdict.AS_GOOD:
         text += f" A gain of more than {max(interval.high, 0):.1f} points is unlikely."
-    if finding.seeds_needed:
-        text += f" About {finding.seeds_needed} seeds would detect a gain of this size."
+    if finding.seeds_needed is not None:
+        enough = math.isfinite(finding.seeds_needed)
+        number = (
+            f"About {finding.seeds_needed:.0f} new seeds would" if enough else "More seeds alone would probably not"
+        )
+        text += f" {number} detect a gain of this size."
     return text
 
 

@@ -10,17 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from semisup.analysis.comparison import (
-    Comparison,
-    FlatSettings,
-    Row,
-    Spread,
-    canonical,
-    over_seeds,
-    settings_but_length,
-    sort_key,
-)
+from semisup.analysis.comparison import Comparison, Row, Spread, over_seeds
 from semisup.analysis.gains import CONTROL as OVER_CONTROL
+from semisup.analysis.run_settings import FlatSettings, canonical, settings_but_length, sort_key
 from semisup.analysis.runs import Run
 from semisup.report.wording import format_mean_std, mean_gain, missing_reason
 from semisup.text import escape

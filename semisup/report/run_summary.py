@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 
-from semisup.analysis.comparison import canonical, flatten
 from semisup.analysis.diagnosis import unused_reason
 from semisup.analysis.run_history import chosen_before_selection, read_metric_rows
+from semisup.analysis.run_settings import canonical, flatten
 from semisup.analysis.runs import NO_ACCURACY, PARSE_ERRORS, Run, as_number, read_run
 from semisup.config.nodes import GROUP_NODES
 from semisup.record.run_check import check_run

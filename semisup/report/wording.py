@@ -9,12 +9,10 @@ from semisup.analysis.comparison import (
     OLD_CONTROL,
     PROBE,
     Comparison,
-    FlatSettings,
     ReferenceGain,
     Row,
     Spread,
     control_name,
-    format_settings,
     summarize,
 )
 from semisup.analysis.confirmation import read_confirmation
@@ -23,6 +21,7 @@ from semisup.analysis.folds import incomplete_folds, repetitions
 from semisup.analysis.gains import CONTROL, LABELS_ONLY, Evidence, Gain, evidence, seeds_to_detect
 from semisup.analysis.intervals import Interval
 from semisup.analysis.run_history import chosen_before_selection
+from semisup.analysis.run_settings import FlatSettings, format_settings
 from semisup.analysis.runs import ACCURACY, NO_ACCURACY, Run, as_number
 from semisup.analysis.selection import METRIC_NAMES
 from semisup.config.run_id import ConfigDict
@@ -264,7 +263,12 @@ def _judgment(row: Row, value: Gain, interval: Interval, over: str, *, confirmed
     if confirmed:
         return "no evidence of a difference"
     needed = seeds_to_detect(value, confirmed=confirmed)
-    more = f"; about {needed} seeds would detect a gain of this size over {over}" if needed else ""
+    more = ""
+    if needed is not None:
+        number = (
+            f"about {needed:.0f} new seeds would" if math.isfinite(needed) else "more seeds alone would probably not"
+        )
+        more = f"; {number} detect a gain of this size over {over}"
     return f"no evidence of a {'gain' if value.mean >= 0 else 'difference'}{more}"
 
 

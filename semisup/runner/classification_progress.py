@@ -30,8 +30,8 @@ class ClassificationProgress:
         self._done = self._batch_left = 0
         self._first: tuple[int, float] | None = None  # images and time at the first count
         self._announced = False
-        self._bar = iter(watch(range(total + 1), "classifying", total))
-        next(self._bar)  # with each further item, the bar advances by one
+        self._bar = iter(watch(range(total), "classifying", total))
+        next(self._bar, None)  # with each further item, the bar advances by one
 
     @contextmanager
     def batch(self, count: int) -> Iterator[None]:

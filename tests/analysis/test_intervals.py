@@ -68,13 +68,23 @@ def test_a_chosen_cell_has_a_wider_interval_than_a_named_one() -> None:
 @pytest.mark.parametrize(("effect", "expected"), [(1.0, 10), (2.0, 5), (0.5, 34)])
 def test_seeds_needed_reach_the_power(effect: float, expected: int) -> None:
     assert seeds_needed(effect * 2.0, 2.0) == expected
-    assert power(effect, expected) >= 0.8 > power(effect, expected - 1)
+    assert power(effect, expected, 1.0) >= 0.8 > power(effect, expected - 1, 1.0)
 
 
-def test_no_number_of_seeds_shows_a_gain_of_zero() -> None:
-    assert seeds_needed(0.0, 1.0) is None
-    assert seeds_needed(1e-6, 1.0) is None
-    assert seeds_needed(1.0, 0.0) == 3
+def test_more_seeds_cannot_make_up_for_few_test_images() -> None:
+    """With a standard error of 1 point over the images, 80 % power needs a gain of 1.96 + 0.84 points."""
+    assert seeds_needed(2.75, 1.0, 1.0) is None
+    needed = seeds_needed(3.2, 2.0, 1.0)
+    assert needed is not None
+    assert needed > (seeds_needed(3.2, 2.0) or 0)
+    generator = numpy.random.default_rng(0)
+    noise, images = generator.normal(0, 2, (20_000, needed)), generator.normal(0, 1, (20_000, 1))
+    values = 3.2 + noise + images  # one error of the images for all seeds of a sweep
+    of_seeds = values.var(axis=1, ddof=1) / needed
+    error = numpy.sqrt(of_seeds + 1.0)
+    degrees = error**4 / (of_seeds**2 / (needed - 1))
+    detected = values.mean(axis=1) > stats.t.ppf(0.975, degrees) * error
+    assert detected.mean() == pytest.approx(power(3.2, needed, 2.0, 1.0), abs=0.03)
 
 
 def sweep(generator: numpy.random.Generator, seeds: int, effect: float) -> tuple[Interval, Sequence[float]]:
@@ -108,4 +118,4 @@ def test_a_gain_of_one_deviation_is_seen(seeds: int, expected: float) -> None:
     drawn = [sweep(generator, seeds, 1.0) for _ in range(SWEEPS // 2)]
     assert sum(interval.low > 0 for interval, _ in drawn) / len(drawn) >= expected
     confirmed = sum((paired_interval(fresh) or drawn[0][0]).low > 0 for _, fresh in drawn) / len(drawn)
-    assert confirmed == pytest.approx(power(1.0, 10), abs=0.06)
+    assert confirmed == pytest.approx(power(1.0, 10, 1.0), abs=0.06)

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -151,7 +152,22 @@ def test_compare_and_advise_need_the_same_number_of_seeds(tmp_path: Path) -> Non
     needed = seeds_to_detect(comparison.best.gains[CONTROL], confirmed=False)
     assert needed is not None
     assert needed > 3
-    assert f"about {needed} seeds would detect a gain of this size over the control" in summary_sentence(comparison)
+    assert f"about {needed} new seeds would detect a gain of this size over the control" in summary_sentence(comparison)
     assert seeds_to_detect(comparison.best.gains[CONTROL], confirmed=True) is None
-    many = comparison.best.gains[CONTROL]._replace(pairs=needed)
-    assert seeds_to_detect(many, confirmed=False) is None, "as many seeds did not detect it"
+
+
+def test_more_seeds_do_not_make_up_for_few_test_images(tmp_path: Path) -> None:
+    """Two images of ten differ, in every seed: the difference over seeds is constant, that over images is not."""
+    targets, better = [0] * 10, [True] * 6 + [False] * 4
+    for seed in range(3):
+        plain = plain_of(seed=seed)
+        for config, correct in ((plain, better), (control_config(plain, SUMMARY), better[2:] + better[:2])):
+            accuracy = (sum(correct) - (config is not plain)) / 10
+            folder = make(tmp_path / "mine", config, test=accuracy)
+            predicted(folder, targets, correct, "accuracy")
+    comparison = compare_runs(read_runs(find_runs([tmp_path])))
+    assert comparison.best is not None
+    assert seeds_to_detect(comparison.best.gains[CONTROL], confirmed=False) == math.inf
+    assert "more seeds alone would probably not detect a gain of this size over the control" in summary_sentence(
+        comparison
+    )

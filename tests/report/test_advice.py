@@ -40,7 +40,7 @@ def texts(folder: Path) -> list[str]:
             [-3, 0, 6],
             "These runs do not decide whether pseudo-labels help: method self_training reaches 81.0 % test accuracy, "
             "the best labels-only runs 80.0 %. The gain is +1.0 points, 95 % interval -10.4 to +12.4 over 3 seeds. "
-            "About 167 seeds would detect a gain of this size.",
+            "About 167 new seeds would detect a gain of this size.",
         ),
     ],
 )

@@ -251,6 +251,15 @@ def test_controls_of_several_lengths_count_once_for_each_seed(outputs: Path) -> 
     assert "1000-2000" in printed(outputs / "mine")
 
 
+def test_controls_that_would_look_the_same_are_told_apart(outputs: Path) -> None:
+    for method in ("fixmatch", "noisy_student"):
+        make_with_references(outputs / "mine", plain_of(f"method={method}"), test=0.8, control=0.7, baseline=0.5)
+    comparison = compared(outputs / "mine")
+    controls = [group.settings for group in comparison.references if group.kind == "control"]
+    assert len(controls) == 2
+    assert controls[0] != controls[1], comparison.columns
+
+
 def test_ensembles_of_rows_and_references_are_shown(outputs: Path) -> None:
     """The mean of two seeds' probabilities is correct on 3 of 4 images; each seed is on 2 and on 1."""
     probabilities = (

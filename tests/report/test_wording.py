@@ -58,7 +58,7 @@ SAME = "Compared with labels alone: no other labels-only run is better on valida
             *(5, 0.003, "80.5 ± 1.0"),
             "Unlabeled images: this setting is 0.2 points better than the control, 95 % interval of the gain -1.4 to "
             "+1.7: no evidence of a "
-            "gain; about 443 seeds would detect a gain of this size over the control.",
+            "gain; about 443 new seeds would detect a gain of this size over the control.",
         ),
         (
             *(5, -0.08, "72.2 ± 1.0"),
@@ -70,7 +70,7 @@ SAME = "Compared with labels alone: no other labels-only run is better on valida
             *(3, 0.012, "80.6 ± 0.1"),
             "Unlabeled images: this setting is 0.1 points better than the control, 95 % interval of the gain -0.7 to "
             "+1.0: no evidence of a "
-            "gain; about 47 seeds would detect a gain of this size over the control.",
+            "gain; about 47 new seeds would detect a gain of this size over the control.",
         ),
     ],
     ids=["gain", "none", "harm", "three seeds"],
@@ -205,7 +205,7 @@ def test_seeds_that_the_control_lacks_are_left_out_and_counted(tmp_path: Path) -
         "One setting: test accuracy 80.0 ± 0.0 % over 3 seeds.",
         "Unlabeled images: this setting is 12.0 points better than the control (2 of 3 seeds), 95 % interval of the "
         "gain -13.4 to +37.4: no "
-        "evidence of a gain; about 3 seeds would detect a gain of this size over the control.",
+        "evidence of a gain; about 3 new seeds would detect a gain of this size over the control.",
         ALONE,
     ]
     text_of(tmp_path / "mine")

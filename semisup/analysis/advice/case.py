@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from semisup.analysis.comparison import Comparison, canonical, compare_runs
+from semisup.analysis.comparison import Comparison, compare_runs
 from semisup.analysis.datasets import dataset_label
+from semisup.analysis.run_settings import canonical
 from semisup.analysis.runs import Run, as_number
 from semisup.analysis.stored_predictions import StoredPredictions
 from semisup.config.run_id import dataset_keys

@@ -55,7 +55,7 @@ class LabelsAlone(NamedTuple):
     gain: Gain
     interval: Interval
     confirmed: bool
-    seeds_needed: int | None
+    seeds_needed: float | None
     references: tuple[Run, ...]
 
 

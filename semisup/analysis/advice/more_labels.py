@@ -22,9 +22,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from semisup.analysis.advice.case import LABELS, Case, NoFinding, image_count
-from semisup.analysis.comparison import LENGTHS, Row, canonical, flatten, split_of, summarize
+from semisup.analysis.comparison import Row, split_of, summarize
 from semisup.analysis.gains import LABELS_ONLY, Pair, shared_image_means
 from semisup.analysis.intervals import Interval, paired_interval
+from semisup.analysis.run_settings import LENGTHS, canonical, flatten
 from semisup.analysis.runs import Run
 from semisup.config.run_id import dataset_keys
 from semisup.dataset import KeyRole

@@ -6,15 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from semisup.analysis.comparison import (
-    Comparison,
-    ReferenceGain,
-    Row,
-    Spread,
-    over_seeds,
-    sort_key,
-    split_of,
-)
+from semisup.analysis.comparison import Comparison, ReferenceGain, Row, Spread, over_seeds, split_of
+from semisup.analysis.run_settings import sort_key
 from semisup.report.figures.style import BLACK, BLUE, GRAY, GRID, ORANGE, PALE
 from semisup.report.wording import format_mean_std, mean_gain, measure_name, missing_reason, row_name, title
 
