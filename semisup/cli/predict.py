@@ -196,7 +196,7 @@ def _split_paths(paths: list[Path]) -> tuple[list[Path], list[Path]]:
 
 
 def _best_run(folder: Path) -> Path | None:
-    """Return the directory of the best run in a folder of runs, by train.select_by; None if there is none."""
+    """Return the run with the best validation metric (`train.select_by`) in a folder of runs; None if there is none."""
     from semisup.analysis.datasets import compare_by_dataset
     from semisup.analysis.runs import find_runs, read_runs
     from semisup.errors import DataError

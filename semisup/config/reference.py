@@ -27,7 +27,7 @@ RUN = "run"
 """Name with which `--help` describes the keys at the top level of train.yaml."""
 
 OTHER_GROUPS = ("experiment", "hydra/launcher", "hydra/sweeper")
-"""Groups that are no groups of semisup: experiments set keys of other groups, and `hydra/...` keys of Hydra.
+"""Groups whose files set keys outside the group: experiments set keys of other groups, `hydra/...` keys of Hydra.
 
 `--help` prints the YAML file of an experiment unchanged.
 """

@@ -79,7 +79,7 @@ class Pretrained(Protocol):
 class ScalesInput(Protocol):
     """Interface of the settings of a model that first scales the values of each image to the Euclidean length `scale`.
 
-    The model takes values that are scaled already in the shape (n, D).
+    The model does not scale input of shape (n, D), which must have been scaled before.
     """
 
     @property

@@ -39,8 +39,8 @@ class Linear:
 class UnitLength(nn.Module):
     """Layer that flattens the values of each image and scales them to Euclidean length `length`.
 
-    It maps (n, C, S, S) images to (n, D). Rows of the shape (n, D) are returned unchanged: they are features that were
-    scaled by `scale_rows` before, once for all steps.
+    It maps (n, C, S, S) to (n, D). Input of shape (n, D) is returned unchanged, because such features were scaled once
+    before the training, by `scale_rows`.
     """
 
     def __init__(self, length: float) -> None:
@@ -52,5 +52,5 @@ class UnitLength(nn.Module):
 
 
 def scale_rows(rows: Tensor, length: float) -> Tensor:
-    """Scale each row of (n, D) values to the Euclidean length `length`; the other rows have no effect on a row."""
+    """Scale each row of (n, D) values to the Euclidean length `length`, independently of the other rows."""
     return normalize(rows, dim=1) * length

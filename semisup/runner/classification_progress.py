@@ -16,13 +16,13 @@ SHORT_SECONDS = 10.0
 
 
 class ClassificationProgress:
-    """Count of the images that have been classified.
+    """Count of the images that have been classified, for a progress bar and an estimate of the time.
 
     Args:
         total: number of images.
-        watch: shows a progress bar, such as `Bars.watch`.
-        announce: function that is called at most once, with the estimated number of seconds that remain, if these are
-            at least SHORT_SECONDS.
+        watch: function that shows a progress bar, such as `Bars.watch`.
+        announce: function that is called with the estimated number of remaining seconds: once, or never if less than
+            SHORT_SECONDS remain.
     """
 
     def __init__(self, total: int, watch: ProgressCallback, announce: Callable[[float], None]) -> None:
@@ -42,10 +42,10 @@ class ClassificationProgress:
 
     @contextmanager
     def count_parts(self, encoder: nn.Module | None, size: int) -> Iterator[None]:
-        """Context in which images count after each forward pass of an encoder, not only at the end of a batch.
+        """Context that counts images after each forward pass of an encoder instead of at the end of a batch.
 
         Args:
-            encoder: network that computes features, which takes most of the time; None = there is none.
+            encoder: network that computes features, which takes most of the time; None = the run has no encoder.
             size: largest number of images in a forward pass.
         """
         if encoder is None:

@@ -67,7 +67,8 @@ class RunRejection(NamedTuple):
 
     reject: the run's option of the group `reject`, which computes a score for each image
     limit: lowest score of an accepted image, for the best model of the run
-    labeled: (L, D) float32, features of the run's labeled images, if `reject` compares images with them; else None
+    labeled: (L, D) float32, features of the run's L labeled images, with which `reject` compares an image; None if it
+        does not compare features
     """
 
     reject: LogitReject | FeatureReject
@@ -79,7 +80,7 @@ class RunRejection(NamedTuple):
 
         Args:
             logits: (n, K) float32.
-            features: (n, D) float32, if `labeled` is not None.
+            features: (n, D) float32; used only if `labeled` is not None.
         """
         if isinstance(self.reject, FeatureReject):
             assert features is not None
@@ -188,7 +189,7 @@ class Classifier:
             embeddings: whether to compute embeddings.
             scores: whether to compute the scores of the run's option `reject`.
             watch: function that shows progress, such as `Bars.watch`.
-            announce: function that is called once with the estimated number of seconds, unless they are few.
+            announce: function that is called at most once, with the estimated number of seconds (at least 10).
         """
         dimension = self.dimension if embeddings else None
         rejection = self.rejection if scores else None
