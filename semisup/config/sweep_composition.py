@@ -8,10 +8,13 @@ import copy
 from collections.abc import Sequence
 from typing import Any
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
+import hydra
+from hydra._internal import config_loader_impl
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from semisup.config.hydra_versions import release
 from semisup.config.scalar_override import SCALAR, composition_key
 
 JOB_PREFIX = "+hydra.job.env_set."
@@ -26,8 +29,12 @@ _compose: Any = ConfigLoaderImpl.load_sweep_config
 
 
 def install() -> None:
-    """Make Hydra's launchers compose one config for all jobs of a sweep that differ only in scalar values."""
-    setattr(ConfigLoaderImpl, "load_sweep_config", load_sweep_config)  # noqa: B010  # mypy takes it for a method
+    """Make the launchers of Hydra 1.3 compose one config for all jobs of a sweep that differ only in scalar values.
+
+    With Hydra 1.4, which records the overrides of a job differently, each job is composed.
+    """
+    if release(hydra.__version__) < (1, 4):
+        setattr(ConfigLoaderImpl, "load_sweep_config", load_sweep_config)  # noqa: B010  # mypy takes it for a method
 
 
 def load_sweep_config(loader: Any, master_config: DictConfig, sweep_overrides: Sequence[str]) -> DictConfig:
@@ -82,6 +89,6 @@ def _set_values(config: DictConfig, changed: list[str], words: list[str]) -> Non
     with open_dict(config.hydra):
         config.hydra.overrides.hydra = [each.input_line for each in overrides if each.is_hydra_override()]
         config.hydra.overrides.task = [each.input_line for each in own]
-        config.hydra.job.override_dirname = get_overrides_dirname(
+        config.hydra.job.override_dirname = config_loader_impl.get_overrides_dirname(
             overrides=own, kv_sep=names.kv_sep, item_sep=names.item_sep, exclude_keys=names.exclude_keys
         )

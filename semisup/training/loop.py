@@ -183,7 +183,7 @@ def training_step(training: TrainingContext, settings: TrainingConfig, state: St
     losses.total.backward()
     all_reduce_gradients(state.student)
     norm = _limit_gradient(trained, settings.train.max_grad_norm)
-    finite = torch.isfinite(losses.total.detach() + norm)  # a sum with an infinite or undefined value is not finite
+    checked = losses.total.detach() + norm  # a sum with an infinite or undefined value is not finite
     state.optimizer.step()
     if state.average is not None:
         state.ema_updates += 1
@@ -191,7 +191,7 @@ def training_step(training: TrainingContext, settings: TrainingConfig, state: St
         decay = decay_at(plan.ema_decay or 0.0, state.ema_updates, warmup=plan.ema_warmup)
         update_average(state.averaged_tensors(statistics=plan.ema_buffers), decay)
     state.running_sums += losses.sums
-    state.record_finite(finite, position.step + 1)
+    state.check_finite(checked, position.step + 1)
     state.step += 1
     state.position += 1
 

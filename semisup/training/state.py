@@ -5,6 +5,7 @@ is bit-identical to an uninterrupted training.
 """
 
 import copy
+import math
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -216,18 +217,18 @@ class State:
             self._averaged_tensors = averaged_tensors(self.average, self.student, statistics=statistics)
         return self._averaged_tensors
 
-    def record_finite(self, finite: Tensor, step: int) -> None:
-        """Record in `first_bad_step` whether loss and gradient of a step were finite.
+    def check_finite(self, value: Tensor, step: int) -> None:
+        """Record in `first_bad_step` whether a value of a step is finite.
 
         Args:
-            finite: () bool on the device.
+            value: () float on the device.
             step: number of the step, from 1.
         """
-        if finite.device.type == "cpu":  # a GPU would wait
-            if not finite and self.first_bad_step < 0:
+        if value.device.type == "cpu":  # a GPU would wait
+            if not math.isfinite(value) and self.first_bad_step < 0:
                 self.first_bad_step.fill_(step)
             return
-        bad = ~finite & (self.first_bad_step < 0)
+        bad = ~torch.isfinite(value) & (self.first_bad_step < 0)
         self.first_bad_step = torch.where(bad, step, self.first_bad_step)
 
     def check(self) -> None:
