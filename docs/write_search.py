@@ -92,7 +92,7 @@ def combinations() -> Iterator[Settings]:
             yield FIXMATCH | POLICIES[policy] | remedy
     yield from (SELF_TRAINING | POLICIES[policy] | TEACHERS for policy in ("fixed at 0.7", "adamatch"))
     half = PROPAGATION | {"threshold": "fixed", "threshold.tau": "0.5"}
-    for remedy in (*REJECT, *LOSS, *PAIRS[:2], TEACHERS):
+    for remedy in (*REJECT, *LOSS, *PAIRS[:2]):
         yield half | remedy
 
 
