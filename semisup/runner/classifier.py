@@ -188,7 +188,7 @@ class Classifier:
             embeddings: whether to compute embeddings.
             scores: whether to compute the scores of the run's option `reject`.
             watch: function that shows progress, such as `Bars.watch`.
-            announce: function that is called once with the estimated time in seconds, unless this is short.
+            announce: function that is called once with the estimated number of seconds, unless they are few.
         """
         dimension = self.dimension if embeddings else None
         rejection = self.rejection if scores else None
