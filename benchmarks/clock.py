@@ -16,9 +16,9 @@ Work = Callable[[], object]
 class Plan:
     """Options of a benchmark run.
 
-    quick: smaller sizes
+    quick: whether to use smaller sizes, such as fewer images and steps
     rounds: measurements of each function, at least 5
-    only: names, or starts of names, of the entries to measure; empty = all
+    only: names of the entries to measure, or prefixes of names; empty = all
     """
 
     quick: bool
@@ -34,7 +34,7 @@ class Plan:
         """Whether the user selected at least one of these benchmark entries.
 
         Args:
-            names: names of entries, or common starts of the names of several entries.
+            names: names of entries, or common prefixes of the names of several entries.
         """
         return not self.only or any(a.startswith(b) or b.startswith(a) for a in names for b in self.only)
 

@@ -103,7 +103,7 @@ def until_first(steps: int, runs: list[Trained], good: float) -> float | None:
     """Compute the mean number of steps until the first good run is finished, over all orders of the runs.
 
     Args:
-        steps: total number of steps of the runs; all runs have the same number.
+        steps: number of steps of all runs together; every run has the same number.
         runs: the runs of the search.
         good: lowest validation accuracy of a good run.
     """
@@ -117,7 +117,7 @@ def halving(runs: list[Trained], good: float, rungs: list[float], eta: float) ->
     Args:
         runs: the runs of the grid.
         good: lowest validation accuracy of a good run.
-        rungs: parts of the training, in (0, 1), after which the worst settings are stopped.
+        rungs: fractions of the training, in (0, 1), after which the worst settings are stopped.
         eta: at each rung, 1 / eta of the settings continue.
     """
     steps, active = 0, {run.setting: run for run in runs}

@@ -1,4 +1,4 @@
-"""Measure which rule of `semisup label` finds better images to label, and how many wrong labels it finds.
+"""Measure which rule of `semisup label` chooses better images to label, and how many wrong labels the command finds.
 
     python -m benchmarks.labeling dataset.root=photos dataset.truth=truth.csv
 
@@ -9,8 +9,8 @@ means with 95 % intervals over draws of labels:
 next labels     Some labels per class are drawn, and logistic regression on the features is fitted to them. Each rule
                 chooses as many further images, which get their true class, and the regression is fitted again. The
                 table shows the difference in test accuracy to randomly chosen images.
-wrong labels    5 % of the given labels are replaced by other classes. The table shows how many of these are among the
-                first 30 of suspicious.csv.
+wrong labels    5 % of the given labels are replaced by other classes. The table shows the percentage of these that are
+                among the first 30 of suspicious.csv.
 """
 
 import argparse
@@ -111,7 +111,10 @@ def print_next_labels(features: Features, draws: int, per_class: int) -> None:
 
 
 def print_wrong_labels(features: Features, draws: int) -> None:
-    """Replace some labels by wrong ones, and print how many of them are among the first FIRST suspicious labels."""
+    """Replace some labels by wrong ones, and print the percentage of them that is found.
+
+    A wrong label is found if it is among the first FIRST labels of suspicious.csv, the most suspicious ones.
+    """
     shares, lengths = [], []
     points, true = features.points[: features.labeled], features.targets[: features.labeled]
     for seed in range(draws):
@@ -134,7 +137,7 @@ def fit(features: Features, rows: Any) -> Any:
 
 
 def mean_and_interval(values: Any) -> str:
-    """Format the mean of shares, in percent, with half the width of its 95 % interval."""
+    """Format the mean of fractions in percent with its 95 % interval, such as `81.3 ± 0.9`."""
     percent = 100 * numpy.asarray(values)
     half = t.ppf(0.975, len(percent) - 1) * percent.std(ddof=1) / len(percent) ** 0.5
     return f"{percent.mean():.1f} ± {half:.1f}"

@@ -24,7 +24,7 @@ def explain_unused(run_config: RunConfig, folder: Path, summary: dict[str, Any])
 def find_unused_reason(
     run_config: RunConfig, folder: Path, summary: dict[str, Any], chance: Callable[[], float] | None
 ) -> str:
-    """Find the reason why the run in `folder` used no pseudo-label, for its summary.json.
+    """Find the reason why the run in `folder` used no pseudo-label; the reason is stored in its summary.json.
 
     Args:
         chance: function that computes the highest validation accuracy that guessing can be expected to reach. It is
@@ -98,7 +98,8 @@ def _all_rejected(reject: dict[str, Any], rejected: float) -> str:
 def _lower_threshold(config: dict[str, Any], folder: Path) -> str:
     """Suggest the highest `threshold.tau` below the present one that would have selected 10 % of the unlabeled images.
 
-    The last labeling is used. If it does not show such a threshold, the suggestion has no number.
+    The confidences in the last labeling are used. If no such threshold is found, or the threshold policy is not
+    `fixed`, the text only suggests a lower threshold, without a value.
     """
     curve = last_threshold_curve(folder, POOL)
     generic = "a lower threshold selects more (what_if.csv shows how many)"

@@ -18,7 +18,8 @@ wide. If the seeds draw their own test images, s2_seed already contains the vari
 The best of C cells (`chosen_interval`). The largest of C estimates tends to be too large, so the interval is valid for
 all cells at once (single-step, as Dunnett 1955): mean -+ q * s / sqrt(S). Here s is the standard deviation of this
 cell or the pooled standard deviation of all cells (seeds as blocks), whichever is larger. q is the 95 % quantile of
-the largest |t| over the cells, simulated with the correlation between cells that share their controls.
+the largest |t| over the cells. It is simulated with the correlation between the gains of different cells, which have
+the same reference runs.
 
 Folds (`overlap`). There are J differences, one for each fold and seed. Each is measured on labels that the runs of the
 other folds train on. So they are not independent, and s2_seed / J is too small a variance for their mean. Nadeau and
@@ -27,9 +28,9 @@ n_test / (n_test + n_train) as the correlation of two differences. With folds, t
 
     a = s2_seed * (1 / J + n_test / n_train)
 
-With K folds n_test / n_train = 1 / (K - 1). In the paper the J parts are random splits. Bouckaert and Frank (2004,
-"Evaluating the Replicability of Significance Tests for Comparing Learning Algorithms") use the same variance for
-repeated K folds.
+With K folds n_test / n_train = 1 / (K - 1). In the paper, the J differences come from random splits into training and
+test data. Bouckaert and Frank (2004, "Evaluating the Replicability of Significance Tests for Comparing Learning
+Algorithms") use the same variance for repeated K folds.
 
 A percentile bootstrap over 3 to 10 seeds gives intervals that are too narrow, so it is not used. `docs/statistics.md`
 states the assumptions, and shows a simulation of how often each interval misses the true gain.
@@ -61,12 +62,12 @@ Matrix = NDArray[numpy.float64]
 
 
 class Interval(NamedTuple):
-    """A mean with its confidence interval.
+    """A mean gain with its confidence interval.
 
     mean, low, high: the mean and the limits of the interval, in percentage points
     standard_error, degrees_of_freedom: standard error of the mean, and degrees of freedom of its t distribution
     deviation: sample standard deviation over seeds
-    seeds: number of differences: one for each seed and fold
+    seeds: number of averaged differences, one for each pair of seed and fold
     cells: number of settings from which the best was chosen; the interval is corrected for this choice (1 = no choice)
     """
 
@@ -183,7 +184,10 @@ def _t_quantile(degrees: float) -> float:
 
 @lru_cache(maxsize=256)
 def critical_value(cells: int, seeds: int, correlation: float) -> float:
-    """Simulate the 95 % quantile of the largest |t| statistic over several settings with the same controls.
+    """Simulate the 95 % quantile of the largest |t| statistic over several settings.
+
+    The gains of all settings are measured against the same controls (runs without unlabeled images), so that they are
+    correlated.
 
     Args:
         cells: number of settings.
@@ -210,7 +214,7 @@ def critical_value(cells: int, seeds: int, correlation: float) -> float:
 
 
 def _image_variance(image_means: Sequence[float] | None) -> float:
-    """Compute the variance of the mean over the test images; 0 if `image_means` is None or has one number."""
+    """Compute the variance of the mean of `image_means` (one value per test image); 0 with fewer than two values."""
     if image_means is None or len(image_means) < 2:
         return 0.0
     return float(numpy.var(image_means, ddof=1)) / len(image_means)

@@ -127,7 +127,7 @@ class Run:
         return None if value is None else selection_metric(self.select_by)[1] * value
 
     def images(self, split: str) -> int | None:
-        """Count the evaluated `test` or `validation` images by the confusion matrix; None if there is no matrix."""
+        """Return the number of evaluated `test` or `validation` images, from the confusion matrix; None if unknown."""
         confusion = self.summary.get("confusion")
         rows = confusion.get(split) if isinstance(confusion, dict) else None
         counts = [count for row in rows if isinstance(row, list) for count in row] if isinstance(rows, list) else []
@@ -173,7 +173,7 @@ def is_run(folder: Path) -> bool:
 
 
 def read_runs(folders: list[Path]) -> list[Run]:
-    """Read run directories, and also their reference runs if these are in the same parent folders."""
+    """Read run directories, and the runs' reference runs (for comparison) if these are in the same parent folders."""
     runs = [read_run(folder) for folder in folders]
     ids, paths = {run.id for run in runs}, {os.path.realpath(folder) for folder in folders}
     beside: dict[str, Path] = {}
@@ -304,7 +304,7 @@ def _parse_object(path: Path, raw: bytes) -> ConfigDict:
 def _require_whole_lines(path: Path) -> None:
     """Raise RecordError if the last line of a file is incomplete, or the file is missing.
 
-    The file is that of a finished run, so it must be complete.
+    Only for files of finished runs; a run in progress may have an incomplete last line.
     """
     _require_file(path)
     with open_regular_file(path) as file:

@@ -110,7 +110,7 @@ def _flush_output(*, report: bool) -> None:
 
 
 def _stdout_is_closed() -> bool:
-    """Whether the reader of standard output has closed the pipe; always True on Windows."""
+    """Whether the reader of standard output has closed the pipe; True on Windows, where this cannot be tested."""
     if not hasattr(select, "poll"):  # on Windows, any broken pipe is taken for standard output
         return True
     output = select.poll()

@@ -245,7 +245,9 @@ def _feature_difference(run_config: "RunConfig", about: dict[str, Any], bars: "B
 
 
 def _data_differences(run: Path, before: dict[str, Any], data: "Data") -> str:
-    """Describe how the present data set differs from that of a run: classes, numbers of images, evaluated images.
+    """Describe how the present data set differs from that of a run.
+
+    The classes, the number of images in each split, and the names of the validation and test images are compared.
 
     Args:
         run: directory of the run.

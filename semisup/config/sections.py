@@ -59,7 +59,7 @@ class CollapseSettings:
 
 @dataclass(frozen=True)
 class RunSettings:
-    """Top-level settings of a run: the keys of train.yaml outside groups and sections."""
+    """Top-level settings of a run: the keys of train.yaml, such as `seed`, that are not inside a group or section."""
 
     name: str
     seed: int

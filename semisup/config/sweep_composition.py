@@ -1,7 +1,7 @@
 """Compose the configs of a sweep's jobs: one composition for all jobs that differ only in scalar values.
 
-Hydra composes the config of every job from its YAML files, which takes 0.1 s. Jobs with equal keys differ only in
-numbers, names and true or false, so that a copy of one composed config, with the values of the job, is the same.
+Hydra composes the config of every job from its YAML files, which takes 0.1 s. If two jobs differ only in scalar values
+(numbers, names, true or false), the config of the second job is instead a copy of the first one with changed values.
 """
 
 import copy

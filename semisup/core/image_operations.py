@@ -236,7 +236,7 @@ def shear_x(share: Tensor, side: int) -> Tensor:
     """Build (m, 6) affine matrices for `warp_nearest` that shift row y of an image left by share * y pixels.
 
     Args:
-        share: (m,), pixels per pixel.
+        share: (m,), shift of a row relative to the row above it, in pixels.
     """
     return _matrix(share, 1)
 
@@ -245,7 +245,7 @@ def shear_y(share: Tensor, side: int) -> Tensor:
     """Build (m, 6) affine matrices for `warp_nearest` that shift column x of an image up by share * x pixels.
 
     Args:
-        share: (m,), pixels per pixel.
+        share: (m,), shift of a column relative to the column on its left, in pixels.
     """
     return _matrix(share, 3)
 
@@ -342,7 +342,7 @@ def _matrix(amount: Tensor, position: int) -> Tensor:
 
     Args:
         amount: (m,), added to the coefficient.
-        position: number of the coefficient, 0 to 5.
+        position: index of the coefficient, 0 to 5.
 
     Returns:
         (m, 6) float32.

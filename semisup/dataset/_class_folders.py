@@ -41,7 +41,7 @@ def files_by_class(
         split: labeled, validation or test.
         where: path of the folder that contains the class folders.
         classes: names of the classes, in the order of their numbers.
-        ignored: numbers of files that are not read, by suffix or other reason; this function adds to them.
+        ignored: suffix or other reason -> number of files that are not read; this function adds to it.
         skip: paths of folders in `where` that are not classes.
 
     Raises:
@@ -75,10 +75,13 @@ def files_by_class(
 
 
 def note_beside(ignored: Counter[str]) -> list[str]:
-    """Describe how many images are next to the class folders and therefore not read; [] if there are none.
+    """Describe how many images are beside the class folders, not in one of them, so that they are not read.
 
     Args:
-        ignored: numbers of files that are not read, by reason.
+        ignored: reason -> number of files that are not read.
+
+    Returns:
+        one line, or [] if there are no such images.
     """
     count = ignored[BESIDE]
     images = f"{count} image{'s are' if count != 1 else ' is'} not read"
@@ -86,7 +89,7 @@ def note_beside(ignored: Counter[str]) -> list[str]:
 
 
 def scan_files(source: Source, where: str, ignored: Counter[str]) -> tuple[ImageFile, ...]:
-    """Find the image files in a folder and its subfolders; count all other entries in `ignored`."""
+    """Find the image files in a folder and its subfolders; count all other files in `ignored`, by suffix or reason."""
     result = source.scan(where)
     ignored.update(result.ignored)
     ignored.update(result.suffixes)

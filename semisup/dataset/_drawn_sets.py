@@ -71,7 +71,7 @@ def joined(parts: Sequence[Index]) -> list[int]:
 
 
 def without(files: list[ImageFile], parts: Sequence[FileSplit]) -> list[ImageFile]:
-    """Return the files of a list that are in none of the splits `parts`."""
+    """Return those of the files that are in none of the splits `parts`."""
     names = {file.name for part in parts for file in part.files}
     return [file for file in files if file.name not in names] if names else files
 

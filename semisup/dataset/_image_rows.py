@@ -21,7 +21,7 @@ class ImageRows:
 
     classes: class of each image; "" = no class
     splits: split of each image, a name of SPLITS
-    origins: number of the row or sample from which each image comes
+    origins: for each image, an integer that identifies its row or sample; `describe` converts it to text
 
     Args:
         root: path of the data set, for messages.
@@ -65,7 +65,7 @@ class ImageRows:
 
         Args:
             description: how the files were read, for a line of output.
-            names: the settings.
+            names: settings of the data set, which say which splits are used.
             unit: "row" or "sample", for messages.
 
         Raises:
@@ -112,10 +112,13 @@ class ImageRows:
         self.origins = array("Q", (self.origins[row] for row in rows))
 
     def _resolve_splits(self, unit: str) -> str:
-        """Move images without a class to the unlabeled images.
+        """Move labeled images without a class, and the test images if none has a class, to the unlabeled images.
 
         Returns:
             a text with the number of moved images, for a line of output; "" if there are none.
+
+        Raises:
+            DataError: a validation image has no class, or only some of the test images have one.
         """
         changed: Counter[str] = Counter()
         with_class = {split for split, name in zip(self.splits, self.classes, strict=True) if name}
@@ -140,8 +143,8 @@ class ImageRows:
         """Return the images of a split, sorted by class and then by name.
 
         Args:
-            rows: numbers of the images.
-            numbers: class -> class number.
+            rows: indices of the images of this split.
+            numbers: class name -> class number.
 
         Raises:
             DataError: an image has a class that no labeled image has.

@@ -5,7 +5,8 @@
     test.csv       file,class          if no row has a class, these are unlabeled images
     unlabeled.csv  file
 
-Instead, one table can have a column for the split. Tables can be CSV, TSV or Parquet; the root can be a table.
+Instead of several tables, there can be one with a column for the split. Tables can be CSV, TSV or Parquet; the root can
+be a table.
 """
 
 import functools
@@ -68,10 +69,10 @@ def read(source: Source, names: SetNames) -> Listing:
 
 
 def _tables(source: Source) -> dict[str, str]:
-    """Find the tables of a data set: path -> split of those rows that do not name a split themselves.
+    """Find the tables of a data set: path -> default split, for rows that do not name a split themselves.
 
-    This split is taken from the name of the table, such as `val.csv`. A table without a split in its name is left out,
-    unless the user named this table alone, or named only such tables; its split is then `labeled`.
+    The default split comes from the name of the table, such as `val.csv`. A table without a split in its name is left
+    out. But if the user named tables as the root and none of them has a split in its name, the default is `labeled`.
     """
     found = {where: split_of_name(PurePosixPath(where).name) for where in source.tables()}
     if source.is_table and (len(found) == 1 or not any(found.values())):
@@ -84,10 +85,10 @@ def _read_all(source: Source, paths: Iterable[str], names: SetNames) -> dict[str
 
     Args:
         paths: paths of the tables.
-        names: the settings; a column that they name must be in at least one table.
+        names: settings of the data set. A column that they name must be in at least one table.
 
     Raises:
-        SettingError: no table has a column that the settings name.
+        SettingError: a column that the settings name is in no table.
         DataError: no table has a column of classes.
     """
     tables: dict[str, Table] = {}
@@ -153,7 +154,7 @@ def list_images(
     Args:
         tables: path of the table -> its rows.
         image_folder: folder to which the names in the tables are relative; None = find it.
-        ignored: numbers of files that are not read, by suffix or other reason; this function adds to them.
+        ignored: suffix or other reason -> number of files that are not read; this function adds to it.
 
     Raises:
         DataError: no image of a table is found, or the images are found in several folders.
@@ -187,7 +188,8 @@ def _check_missing(missing: Mapping[int, str], rows: ImageRows, source: Source, 
     """Count the rows whose image does not exist, and add a line of output about them.
 
     Args:
-        missing: number of the row, as in `ImageRows.origins` -> name of the missing image.
+        missing: integer that identifies the row, as in `ImageRows.origins` -> name of the missing image.
+        rows: rows whose image exists; the count and the line of output are added to it.
 
     Raises:
         DataError: there are more such rows than `dataset.max_bad_fraction` allows.

@@ -19,7 +19,7 @@ def scan_unlabeled(source: Source, folders: Sequence[str], ignored: Counter[str]
     """List the unlabeled images in the given folders and their subfolders, each image once.
 
     Args:
-        ignored: numbers of files that are not read, by suffix or other reason; this function adds to them.
+        ignored: suffix or other reason -> number of files that are not read; this function adds to it.
     """
     if len(folders) == 1:
         return list(scan_files(source, folders[0], ignored))
@@ -35,7 +35,7 @@ def read_validation(
     Args:
         places: set (labeled, unlabeled, validation, test) -> its folders.
         classes: names of the classes, in the order of their numbers.
-        ignored: numbers of files that are not read, by suffix or other reason; this function adds to them.
+        ignored: suffix or other reason -> number of files that are not read; this function adds to it.
     """
     parts = [files_by_class(source, "validation", where, classes, ignored) for where in places["validation"]]
     return parts[0] if parts else None
@@ -49,7 +49,7 @@ def read_test(
     Args:
         places: set (labeled, unlabeled, validation, test) -> its folders.
         classes: names of the classes, in the order of their numbers.
-        ignored: numbers of files that are not read, by suffix or other reason; this function adds to them.
+        ignored: suffix or other reason -> number of files that are not read; this function adds to it.
 
     Returns:
         (images, lines). images: None if the test folder has no class folders. lines: lines of output that explain why

@@ -17,9 +17,9 @@ class DatasetInfo:
     """Description of a data set, read without decoding any image.
 
     classes: K names, in the order of the class numbers
-    channels, size: C and S of an image
+    channels, size: C and S; an image has C channels and S x S pixels
     counts: split -> number of images
-    index: description of the files, in a format of this data set; `Dataset.read` uses it
+    index: what `Dataset.read` needs to find the files; its type differs between data sets
     notes: lines of output about how the files were read
     """
 
@@ -55,7 +55,7 @@ class Data:
 class Dataset(Protocol):
     """Interface of a data set; a class that implements it is a frozen dataclass of settings.
 
-    The metadata of a field can declare how the run id treats the setting (`_roles.py`).
+    The metadata of a field can declare whether and how the run id depends on the setting (`_roles.py`).
     """
 
     size: int
@@ -88,7 +88,7 @@ class ReadsSome(Protocol):
     """Interface of a data set that can read some of its images without reading all of them."""
 
     def read_some(self, info: DatasetInfo, split: str, names: Sequence[str]) -> dict[str, Tensor]:
-        """Read the images with these names: name -> (C, S, S) uint8.
+        """Read some images of a split, and return name -> (C, S, S) uint8.
 
         Missing and undecodable images are left out.
         """

@@ -18,7 +18,7 @@ def list_files(root: Path, samples: Iterable[tuple[Path, int]]) -> FileSplit:
         samples: path and class number of each file.
 
     Raises:
-        DataError: files of the list are missing.
+        DataError: a listed file does not exist.
     """
     rows: list[tuple[ImageFile, int]] = []
     missing: list[str] = []

@@ -106,13 +106,13 @@ def _read(path: Path, columns: Mapping[str, str | None]) -> Table:
 
 
 def _folder_of(table: Table, images: ImageNames, image_folder: str | None) -> str | None:
-    """Find the folder to which the file names in the table are relative; None if no folder contains such a file.
+    """Find the folder to which the file names in the table are relative; None if no folder contains one of the files.
 
     `image_folder` is tried first, if given, and then the root. If `image_folder` is None, the folders in the root are
     tried too.
 
     Raises:
-        DataError: several folders in the root contain such a file.
+        DataError: several folders in the root contain one of the files.
     """
     for folder in (*([] if image_folder is None else [image_folder]), "."):
         if images.matching_folders(table.files, [folder])[1]:

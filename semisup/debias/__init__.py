@@ -13,7 +13,7 @@ from semisup.core.types import StateDict
 
 
 class Debias(Protocol):
-    """Interface of the settings of a correction of the logits from which pseudo-labels are computed."""
+    """Interface of the options of the group `debias`, which correct the logits before pseudo-labels are computed."""
 
     @property
     def corrects(self) -> bool:

@@ -29,7 +29,7 @@ class StandaloneModel(nn.Module):
         gray: whether images are converted to gray.
         size: S, the side of the input in pixels.
         network_size: the side in pixels to which the network resizes its input.
-        mean, std: normalization of each channel; None = none.
+        mean, std: mean and standard deviation by which each channel is normalized; None = no normalization.
 
     Raises:
         SettingError: the file with the weights of the encoder is missing, or has another content than in the run.

@@ -173,7 +173,7 @@ def _views(job: EncodingJob, items: Iterable[tuple[int, int]], recipe: PackRecip
     """Build n augmented views of images as (n, C, S, S) float in [0, 1].
 
     Args:
-        items: for each of the n views, the index of the image and the number of the view.
+        items: for each of the n views, the index of the image and the index of the view among those of this image.
     """
     views = []
     for position, view in items:

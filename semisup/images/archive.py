@@ -1,7 +1,8 @@
 """List the images in tar and zip archives, without unpacking them.
 
-The same files count as images as in a folder (`scan.py`). An archive is rejected as a whole if it is damaged, if the
-name of a file in it leads outside the archive (`/a.jpg`, `../a.jpg`), or if two files have the same name.
+Which files are images is decided as for the files in a folder (`scan.py`). An archive is rejected as a whole if it is
+damaged, if the name of a file in it leads outside the archive (`/a.jpg`, `../a.jpg`), or if two files have the same
+name.
 """
 
 import os
@@ -65,7 +66,7 @@ def list_archives(paths: Sequence[Path], *, keep_names: bool = False, cache: Pat
     """List the images of archives as if all were unpacked in one folder.
 
     If two archives contain a file of the same name, every name in the listing begins with the file name of its archive,
-    and `collision` is set.
+    and `collision` of the listing names two such archives.
 
     Args:
         keep_names: also list the names of the files that are not read; only for a single archive.
@@ -195,7 +196,7 @@ def _ends(member: ArchivedImage, suffix: str) -> tuple[bytes, bytes]:
 
 
 def _clean_name(raw: bytes, archive: Path) -> str:
-    """Normalize the path of a file in an archive: printable, with slashes, without empty parts and parts `.`.
+    """Normalize the path of a file in an archive: printable, with slashes, without components that are empty or `.`.
 
     Raises:
         DataError: the name leads outside the archive.
@@ -211,13 +212,13 @@ def _clean_name(raw: bytes, archive: Path) -> str:
 
 
 def _follow_hard_links(listing: ArchiveListing, links: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Add to the listing, as further images, the hard links in a tar archive whose target is an image.
+    """Add hard links of a tar archive to the listing: a link to a listed image is one more image.
 
     Args:
         links: name and target of each hard link.
 
     Returns:
-        name of each other link -> reason for ignoring it.
+        name of each link whose target is not a listed image -> reason for ignoring it.
     """
     broken: dict[str, str] = {}
     if not (pending := list(links)):
@@ -250,10 +251,10 @@ def _repeated(archive: str, name: str) -> DataError:
 
 
 def _check_archive_names(paths: Iterable[Path], collision: str) -> None:
-    """Raise DataError if two archives have the same file name, which would be put before the names of their files.
+    """Raise DataError if two archives have the same file name, so that this name cannot distinguish their files.
 
     Args:
-        collision: beginning of the message, which names two archives that contain a file of the same name.
+        collision: beginning of the error message: result of `_collision`.
     """
     seen: dict[str, Path] = {}
     for path in paths:

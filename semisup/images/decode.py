@@ -225,7 +225,7 @@ def _to_rgb(image: Image.Image, background: int) -> Image.Image:
 
 
 def _to_8bit(image: Image.Image, background: int) -> Image.Image:
-    """Convert 16-bit gray to RGB by the upper 8 bits; transparent pixels get the value `background`."""
+    """Convert a 16-bit gray image to 8-bit RGB: keep the upper 8 bits, and set transparent pixels to `background`."""
     # Pillow's own conversion makes all values above 255 white
     values = numpy.asarray(image)
     gray = (values >> 8).astype(numpy.uint8)

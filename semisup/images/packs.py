@@ -2,7 +2,7 @@
 
 A pack contains, in this order:
 
-    prefix: magic bytes, version of the format, length of the header, sha256 of the header and of this length
+    prefix: magic bytes, version of the format, length of the header, sha256 of header and length together
     pixels: (n, 3, S, S) uint8
     header: JSON with the pack's key, the indices of the files without pixels and the reasons, the number of files with
             several frames, and the checksums of the pixels

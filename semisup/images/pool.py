@@ -176,12 +176,14 @@ def _unfinished(
     """Collect the files that are decoded again one by one, after a worker process died.
 
     Returns:
-        the files of all chunks that failed. If these are fewer than MAX_CONSECUTIVE_CRASHES, the next files are added.
+        the files of the first chunk that failed, and of the next chunks up to the first one that is decoded. If no
+        submitted chunk is left and these are fewer than MAX_CONSECUTIVE_CRASHES files, the next chunks are added.
 
     Args:
         first: the first chunk that failed.
-        pending: the later chunks that were submitted, with their results; this function removes those it returns.
-        chunks: the chunks that were not submitted yet; this function removes those it returns.
+        pending: the later chunks that were submitted, with their results; the chunks whose files are returned are
+            removed from it.
+        chunks: the chunks that were not submitted yet; those whose files are returned are removed from it, too.
     """
     files = list(first)
     while pending and not _succeeded(pending[0][1]):

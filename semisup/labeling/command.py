@@ -39,7 +39,7 @@ class LabelingOptions:
     count: number of images to label next; None = DEFAULT_COUNT, or all if there are fewer
     rule: rule that chooses the images to label next, one of `rules.RULES`
     check_labels: whether to search for wrong labels
-    image_url: address in front of the file names in Label Studio's tasks; None = Label Studio's local files
+    image_url: URL that is put before the file names in Label Studio's tasks; None = that of its local files
     """
 
     output: Path

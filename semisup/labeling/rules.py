@@ -47,8 +47,8 @@ def select_images(
         count: number of images, at most N.
 
     Returns:
-        The row numbers of the chosen images, most useful first, and the uncertainty of each: the entropy with the rule
-        `entropy`, otherwise the uncertainty of `margin`.
+        (rows, uncertainty). rows: (count,) indices of the chosen images, most useful first. uncertainty: (count,) the
+        entropy with the rule `entropy`, otherwise the uncertainty of `margin`.
     """
     uncertainty = entropy_uncertainty(probabilities) if rule == "entropy" else margin_uncertainty(probabilities)
     if rule == "spread":
@@ -111,7 +111,7 @@ def maximize_coverage(similarity: Floats, weights: Floats, covered: Floats, coun
         count: number of columns, at most N.
 
     Returns:
-        (count,) numbers of the columns, in the order in which they were chosen.
+        (count,) indices of the columns, in the order in which they were chosen.
     """
     covered = covered.astype(similarity.dtype)
     weights = weights.astype(similarity.dtype)

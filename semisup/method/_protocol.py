@@ -44,7 +44,8 @@ class TrainingContext:
 
     student: the model that is trained
     teacher: the student or, with `train.ema_decay`, the moving average of its weights
-    restart: function that reinitializes the student, its optimizer and its average for the round with the given number
+    restart: function that reinitializes the student, its optimizer and its average; its argument is the number of the
+        round (the training between two labelings of the unlabeled set), which determines the random weights
     labeled, unlabeled: the images of these two splits
     hidden_targets: (N,) int64, true classes of the unlabeled images, on the CPU; K = none of the classes, -1 = unknown;
         for diagnostics only
@@ -92,7 +93,7 @@ class TrainingContext:
 
     @cached_property
     def labeled_terms(self) -> ClassTerms:
-        """Terms of the option `loss`: values to add to the logits in the labeled loss, and weights of the classes."""
+        """Values to add to the logits in the loss of labeled images, and class weights, both from the option `loss`."""
         return self.loss.labeled(self.labeled_counts)
 
     def view(self, augment: Augment, pixels: Tensor, name: str, step: int) -> Tensor:
@@ -282,7 +283,7 @@ class HoldsAllImages(Protocol):
     """Interface of a method that keeps a float32 copy of all training images (or features) in memory."""
 
     def memory_bytes(self, images: int, values: int) -> int:
-        """Return the number of bytes of the copy.
+        """Return the size in bytes of the float32 copy of the images.
 
         Args:
             images: number of images.

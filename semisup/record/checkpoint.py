@@ -109,7 +109,8 @@ def _reject_foreign_zip(payload: bytes) -> None:
     """Check that a zip archive has the form that torch.save writes.
 
     Raises:
-        ValueError, BadZipFile: the archive is compressed or damaged, or the name of a part leads to another folder.
+        ValueError, BadZipFile: the archive is compressed or damaged, or a file in it has a name that leads to another
+            folder.
     """
     with zipfile.ZipFile(io.BytesIO(payload)) as archive:
         # from a compressed archive of 200 kB, torch would unpack 200 MB

@@ -1,4 +1,4 @@
-"""Write and read labeled_features.npz: the features of the labeled images, by the best model of a run.
+"""Write and read labeled_features.npz: features of the labeled images, computed by the best model of a run.
 
 A run has this file if its option `reject` compares images with the labeled ones. The file has one array, `features`:
 (L, D), rows in the order of the labeled images. It is float16 if this loses nothing, as for the features of an encoder,

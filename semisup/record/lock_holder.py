@@ -13,7 +13,7 @@ class Holder(NamedTuple):
     """The process that holds a lock, as recorded in owner.json.
 
     fingerprint: inode, modification time and content of owner.json
-    process: process number, host and so on; {} if the file is empty or incomplete
+    process: process id, host and other entries of the file; {} if it is empty or incomplete
     """
 
     fingerprint: heartbeat.Fingerprint
@@ -36,7 +36,7 @@ class HolderState(StrEnum):
 
 
 def holder_state(folder: Path) -> tuple[HolderState, Holder | None]:
-    """Return the process that holds the lock of a run directory, and its state, without waiting."""
+    """Return the state of the process that holds the lock of a run directory, and what is recorded about it."""
     try:
         holder = read_holder(folder / "owner.json")
     except OSError:

@@ -1,4 +1,4 @@
-"""Write and read predictions.npz: the class probabilities of each image in predictions.csv, by the best model of a run.
+"""Write and read predictions.npz: the best model's class probabilities for each image in predictions.csv.
 
 The file has one array, `probabilities`: (n, K) float32 in [0, 1], rows in the order of predictions.csv, columns in the
 order of the classes in run.json. Equal probabilities give equal bytes.

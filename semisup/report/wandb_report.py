@@ -127,11 +127,11 @@ def _charts(comparison: Comparison) -> dict[str, bytes]:
 def gain_values(comparison: Comparison) -> dict[str, dict[str, object]]:
     """Collect the gains to add to the W&B summary of each run that uses unlabeled images.
 
-    `gain_over_control_points` is the gain of the run itself. Names that begin with `setting/` have values over all
-    seeds of the run's setting. `setting/rank` is 1 for the best setting on validation.
+    Some values are about the run itself, such as `gain_over_control_points`. Values whose name begins with `setting/`
+    are about all runs (seeds) of its setting; `setting/rank` is 1 for the setting with the best validation accuracy.
 
     Returns:
-        Run folder -> name -> value, for each run that has a gain.
+        Run folder -> name of the value -> value, for each run that has a gain.
     """
     values: dict[str, dict[str, object]] = {}
     ranked = [row for row in comparison.rows if row.controls]
@@ -153,13 +153,17 @@ def gain_values(comparison: Comparison) -> dict[str, dict[str, object]]:
 
 
 def _gains_over_references(row: Row, *, confirmed: bool) -> dict[str, object]:
-    """Collect the gains of a row (the runs of one setting) over its control, best labels-only runs and baseline.
+    """Collect the mean gains of a row (the runs of one setting) over its reference runs.
+
+    These are the control (the same run without unlabeled images), the best labels-only runs, and the baseline (labels
+    only, without augmentation).
 
     Args:
         confirmed: whether the runs are those of `semisup confirm`.
 
     Returns:
-        Mean gain in percentage points, limits of its 95 % interval, and the evidence, by name.
+        Name -> value: for each kind of reference, the mean gain in percentage points, the limits of its 95 % interval,
+        and the strength of the evidence for a gain.
     """
     values: dict[str, object] = {}
     for name, kind in REFERENCES.items():

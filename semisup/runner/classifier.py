@@ -51,8 +51,8 @@ class ClassifiedBatch:
     reasons: None if the image was read; otherwise the reason, a key of `images.decode.REASONS`
     probabilities: (n, K) float32 in [0, 1]; NaN for images that could not be read
     embeddings: (n, D) float32, NaN for images that could not be read; None if not requested
-    scores: (n,) float32, scores by the run's option `reject`, NaN for images that could not be read; None if not
-        requested
+    scores: (n,) float32, scores by which the run's option `reject` accepts or rejects images, NaN for images that could
+        not be read; None if not requested
     """
 
     names: list[str]
@@ -76,7 +76,7 @@ class RunRejection(NamedTuple):
     labeled: Tensor | None = None
 
     def scores(self, logits: Tensor, features: Tensor | None) -> Tensor:
-        """Compute the scores of n images, (n,) float32.
+        """Compute the score of each of n images, (n,) float32; an image with a score below `limit` is rejected.
 
         Args:
             logits: (n, K) float32.
@@ -266,7 +266,16 @@ class Classifier:
         return ClassifiedBatch(names, reasons, probabilities, features, scores)
 
     def _compute(self, pixels: Tensor, *, embeddings: bool) -> tuple[Tensor, Tensor | None, Tensor]:
-        """Compute mean probabilities (n, K), embeddings (n, D) and logits (n, M, K) of (n, 3, S, S) uint8 images."""
+        """Run the M models on a batch of images.
+
+        Args:
+            pixels: (n, 3, S, S) uint8.
+            embeddings: whether to return embeddings.
+
+        Returns:
+            (n, K) probabilities, the mean over the models; (n, D) embeddings of the first model, or None;
+            (n, M, K) logits.
+        """
         first = self.models[0]
         pixels = to_gray(pixels) if first.channels == 1 else pixels
         recorder: contextlib.AbstractContextManager[list[Tensor]] = (

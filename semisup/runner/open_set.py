@@ -23,7 +23,7 @@ class RejectWatch:
         self.warned = False
 
     def on_event(self, event: Event) -> None:
-        """Check the scores in an event about a labeling of the unlabeled set; ignore other events."""
+        """Warn, once, if the event is a labeling of the unlabeled set in which `reject` rejects every image."""
         if self.warned or not isinstance(event, PoolLabeled) or event.scores is None or len(event.scores) == 0:
             return
         limit = float(event.metrics["pseudo/reject_limit"] or 0.0)

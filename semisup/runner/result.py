@@ -32,7 +32,7 @@ class RunResult:
     summary: summary of the finished run, or None
     message: reason why the run is not finished, or ""
     kept: whether the run had been finished before and is reused
-    code: exit status, if it differs from the usual one of `status` (EXIT_STATUS)
+    code: exit status of the command; None = the usual one of `status` (EXIT_STATUS)
     by: name of the signal that stopped the run, or that was received after its last step; "" = none
     shared_start: description of the part of the training that the run took from another run of the sweep, or None
     last_lines: end of the traceback, if the run failed

@@ -40,7 +40,11 @@ class TrainedModel:
 
     @property
     def embedding_layer(self) -> nn.Module:
-        """The layer whose input is the embedding of an image; with an encoder, the whole network."""
+        """The layer whose input is the embedding of an image.
+
+        If the model is trained on features of an encoder, these are the embedding, so the layer is the whole network
+        after the encoder.
+        """
         return self.network if self.run_config.encoder is not None else classifier_layer(self.network)
 
     def input_differences(self, other: "TrainedModel") -> list[str]:

@@ -169,7 +169,7 @@ def wrap_forward(
 ) -> None:
     """Replace `model.forward` by a function that uses this precision, memory layout and compilation.
 
-    With several processes (torchrun), it also distributes the rows of a batch.
+    With several processes (torchrun), the new function also divides the rows of a batch among the processes.
 
     Args:
         precision: float32 or bfloat16 (by autocast).

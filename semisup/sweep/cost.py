@@ -13,7 +13,7 @@ def announcement(jobs: int | None, seeds: int, folds: int, *, references: bool, 
         seeds: number of seeds with which each setting is run.
         folds: number of folds of the labels with which each setting is run; 1 without folds.
         references: whether the sweep also trains reference runs (runs on labels only, for comparison).
-        minutes: time limit; None = no limit.
+        minutes: time after which no further run is started; None = no limit.
     """
     count = "as many runs as the search asks for" if jobs is None else counted(jobs, "run")
     repetitions = seeds * folds
@@ -32,7 +32,8 @@ def estimate(entries: dict[str, Entry], name: str, jobs: int, at_a_time: int) ->
     """Estimate the time of the remaining jobs of a sweep from the time of the first trained job.
 
     The estimate is a range, because several jobs can have the same reference run (a run on labels only, for
-    comparison). Its lower end is the time without further reference runs; its upper end, with one for every job.
+    comparison). Its lower end is the time without further reference runs; its upper end is the time with reference runs
+    for every job.
 
     Args:
         entries: recorded states of jobs and reference runs, by name.

@@ -151,8 +151,8 @@ def _run_and_store(
 def _stop_if_requested(store: JobStore, result: "RunResult") -> None:
     """Raise KeyboardInterrupt if a signal has stopped a run, or was received after its last step.
 
-    Before that, if the whole sweep is to stop, wait until its other processes on this machine have saved their runs.
-    Then call the signal handler of the launcher: that of submitit queues the job again.
+    Before raising: if the whole sweep is to stop, wait until its other processes on this machine have saved their runs.
+    Then call the handler that the launcher has installed for this signal; submitit's handler queues the job again.
     """
     from semisup.runner.signals import forward_signal
 

@@ -37,7 +37,7 @@ class WorkerRequest(NamedTuple):
     """Request to the worker process of a sweep: which jobs to run, and how.
 
     overrides: the overrides as the user typed them
-    hydra_overrides: the overrides for Hydra, in the order in which the jobs are to run
+    hydra_overrides: the overrides as passed to Hydra; their order determines the order of the jobs
     folder: folder of the sweep
     numbers: numbers of the jobs to run one after another; None = the jobs that the sweeper chooses
     begin: data about a new sweep, such as its plan, to record after the command is validated and the images are

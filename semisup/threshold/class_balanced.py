@@ -1,13 +1,13 @@
 """Select the k most confident images of every predicted class.
 
-    k = ceil(q * n / K)        n: number of images labeled so far; K: number of classes
+    k = ceil(q * n / K)        n: number of images pseudo-labeled so far; K: number of classes
 
 If a class is predicted for fewer than k images, all of them are selected. Of images with equal confidence, the one with
 the lower index is selected first. The setting `q` is the selected share of the images if each class has at least k.
 Class-balanced self-training (arXiv 1810.07911) selects the same share of each class instead of the same number.
 
     offline    all images are ranked by their confidence
-    online     each image is ranked among the latest pseudo-labels of all images labeled so far. Pseudo-labels of other
+    online     each image is ranked among the latest pseudo-labels of all images that have one. Pseudo-labels of other
                batches are older and, while the model's confidence grows, less confident; so the selected share is
                slightly larger than q
 
@@ -42,7 +42,7 @@ class ClassBalanced:
 
         Returns:
             confidence: (N,) float32, confidence of the pseudo-label.
-            targets: (N,) int64, class of the pseudo-label; -1 = the image was not labeled yet.
+            targets: (N,) int64, class of the pseudo-label; -1 = the image has none yet.
         """
         return {"confidence": torch.zeros(num_unlabeled), "targets": torch.full((num_unlabeled,), -1)}
 
@@ -68,7 +68,7 @@ def ranks_in_class(
     Of images with equal confidence, the one with the lower index has the better rank.
 
     Args:
-        confidence, targets: (N,), the latest pseudo-label of each image; target -1 = the image was not labeled yet.
+        confidence, targets: (N,), the latest pseudo-label of each image; target -1 = it has none yet.
 
     Returns:
         counts: (K,) int64, number of images with each pseudo-label.

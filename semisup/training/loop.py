@@ -117,7 +117,10 @@ def _epoch(
 def _report(
     settings: TrainingConfig, training: TrainingContext, state: State, position: Position
 ) -> Generator[Event, None, None]:
-    """Yield the method's diagnostic events; then store the latest scores of `reject` in the method's memory."""
+    """Yield the method's diagnostic events; then store the latest rejection scores in the method's memory.
+
+    They are computed by the option `reject`, one for each unlabeled image.
+    """
     state.memory = yield from settings.method.report(training, state.memory, position)
     state.memory, state.rescored = state.memory | state.rescored, {}
 

@@ -19,10 +19,10 @@ LABELS = "labels_per_class"
 
 
 class NoFinding(NamedTuple):
-    """The result of a check without a finding.
+    """Result of a check of the runs that has no advice for the user.
 
     check: name of the check
-    missing: the results that the check needs and the runs do not have; "" if the check was made and found nothing
+    missing: what the check needs and the runs do not have, so that it was not made; "" if it was made and found nothing
     """
 
     check: str
@@ -37,7 +37,8 @@ class Case:
     comparison: comparison of the runs, with at least one row; if some runs use unlabeled images, the rows of the others
         are left out
     fewer: finished runs on the same data with fewer labels per class
-    label: name of the data set, and the settings in which it differs from the data sets of the other cases
+    stored: cache of the predictions that the runs stored
+    label: name of the data set, followed by those of its settings that differ from the other cases
     alone: whether the folder contains no other case
     """
 
@@ -83,7 +84,7 @@ def image_count(run: Run, split: str) -> int | None:
 
 
 def _with_short_names(comparison: Comparison) -> Comparison:
-    """Remove from the rows of a comparison the settings that all rows share, so that their names are short.
+    """Return a comparison whose rows keep only the settings in which they differ, so that the row names are short.
 
     Rows of labels-only runs are removed, unless there are no other rows.
     """
@@ -105,7 +106,12 @@ def _size(labels: int | None) -> float:
 
 
 def _differing(own: dict[str, Any], every: list[dict[str, Any]]) -> list[str]:
-    """Format the settings in which a data set differs from others of the same name, such as `labels_per_class=4`."""
+    """Format the settings in which a data set differs from others of the same name, as `dataset.KEY=VALUE`.
+
+    Args:
+        own: settings of the data set.
+        every: settings of all data sets.
+    """
     same = [each for each in every if each.get("name") == own.get("name")]
     keys = [key for key in own if len({canonical(each.get(key)) for each in same}) > 1]
     return [f"dataset.{key}={canonical(own[key]).strip(chr(34))}" for key in keys]

@@ -6,10 +6,12 @@ of the image (`stored_predictions.py`). For n images that all seeds share
 
     difference = mean of d          standard error = standard deviation of d / sqrt(n)
 
-If the seeds have different validation images, the difference is the mean over the sets of images, weighted by their
-number of seeds. There is a finding if the difference is smaller than 1.96 standard errors (Z), unless d is 0 for all
-images: more images would not distinguish settings that give the same results. To detect a difference of this size,
-n * (Z * standard error / difference)^2 images would be needed.
+If the seeds have different validation images, the difference is computed for each set of images, and these differences
+are averaged, weighted by the number of seeds with this set.
+
+The user is advised to use more validation images if the difference is smaller than Z = 1.96 standard errors. There is
+no advice if d is 0 for all images: more images would not distinguish settings that give the same results. To detect a
+difference of this size, n * (Z * standard error / difference)^2 images would be needed.
 """
 
 import math
@@ -52,11 +54,12 @@ class PairedDifference(NamedTuple):
 
 
 class ValidationSize(NamedTuple):
-    """The validation set does not distinguish the best two settings.
+    """Finding of the check: the validation set is too small to distinguish the best two settings.
 
     best, second: runs of the settings with the best and the second best validation accuracy
     gap: difference between the accuracies of the two
-    needed: number of validation images that would be needed; None if the two are equally accurate
+    needed: number of validation images with which this difference would be detected; None if `best` is not more
+        accurate than `second`
     others: number of settings besides the best
     equal: number of these settings that are not distinguished from the best
     """
@@ -89,10 +92,15 @@ def check_validation_size(case: Case) -> ValidationSize | NoFinding:
 
 
 def paired_difference(best: Sequence[Run], second: Sequence[Run], stored: StoredPredictions) -> PairedDifference | None:
-    """Compute the difference between the accuracies of two settings on validation, and its standard error over images.
+    """Compute the difference between two settings in validation accuracy, and its standard error over images.
+
+    Args:
+        best, second: runs of the two settings.
+        stored: predictions of the runs.
 
     Returns:
-        None if the settings do not have the same seeds, or if a pair of runs has no predictions on the same images.
+        None if the settings do not have the same seeds, or if the two runs of a seed do not have predictions for the
+        same images.
     """
     partners = {run.replicate: run for run in second}
     if {run.replicate for run in best} != set(partners):

@@ -1,4 +1,8 @@
-"""Draw a chart with one line for each setting: accuracy, control, baseline, and gain over the control."""
+"""Draw a chart with one row for each setting: its accuracy, and its gain over its control.
+
+The accuracies of two reference runs are shown too: of the control (the same run without unlabeled images) and of the
+baseline (labels only, without augmentation).
+"""
 
 from typing import Any
 
@@ -16,9 +20,10 @@ WIDTH_INCHES = 14
 
 
 def ranking_figure(comparison: Comparison) -> Figure:
-    """Draw the accuracies and gains of at most MAX_ROWS settings, the best validation accuracy at the top.
+    """Draw the accuracies and gains of at most MAX_ROWS settings.
 
-    If the settings differ in one key only, they are in the order of its values.
+    The setting with the best validation accuracy is at the top; but if the settings differ in one key only, they are in
+    the order of its values.
     """
     figure = Figure(layout="constrained")
     rows = comparison.rows[:MAX_ROWS]

@@ -59,7 +59,10 @@ def figure_style(*, transparent: bool = False) -> Iterator[None]:
 
 @cache
 def installed_fonts() -> dict[str, FT2Font]:
-    """Load the fonts in FONTS that are installed, by name. DejaVu Sans comes with matplotlib."""
+    """Load those fonts of FONTS that are installed, and return name -> font.
+
+    DejaVu Sans is always installed, because it comes with matplotlib.
+    """
     installed = {entry.name: entry.fname for entry in fontManager.ttflist if entry.style == "normal"}
     return {name: get_font(installed[name]) for name in FONTS if name in installed}
 

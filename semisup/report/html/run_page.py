@@ -103,7 +103,11 @@ def _sentence(run: Run) -> str:
 
 
 def _control(run: Run) -> Run | None:
-    """Read the control of a run from the same parent folder; None unless the control is finished."""
+    """Read the control (the same run without unlabeled images) of a run from the same parent folder.
+
+    Returns:
+        None if there is no control there, or it is not finished.
+    """
     if not run.control_id or "/" in run.control_id or not is_run(run.folder.resolve().parent / run.control_id):
         return None
     control = read_run(run.folder.resolve().parent / run.control_id)
@@ -178,7 +182,7 @@ def _charts(run: Run, rows: list[dict[str, Any]], labels: LabelHistory) -> list[
 
 
 def _rounds_table(rounds: list[Round], rows: list[dict[str, Any]]) -> Table | None:
-    """Create the table of a run's rounds (labelings of the unlabeled set), one line each."""
+    """Create a table with one row for each round (labeling of the unlabeled set) of a run; None without rounds."""
     if not rounds:
         return None
     by_round = {number: row for row in rows if (number := position(row.get("pseudo/round"))) is not None}
@@ -197,7 +201,7 @@ def _rounds_table(rounds: list[Round], rows: list[dict[str, Any]]) -> Table | No
 
 
 def _classes_table(folder: Path) -> Table | None:
-    """Create the table of the pseudo-labels of the last labeling, with one line for each class."""
+    """Create a table of the last labeling of the unlabeled set, with one row for each class; None without labelings."""
     rows = last_class_rows(folder)
     if not rows:
         return None
