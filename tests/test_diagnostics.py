@@ -270,7 +270,7 @@ def test_collapse_is_warned_about_once_and_only_for_a_constant_model() -> None:
     assert len(caught) == 1
     assert str(caught[0].message) == (
         "a-run: pseudo-labels collapse at step 3: 100% of the 30 selected are dog; the entropy of their classes is "
-        "0.00 of validation's, below collapse.warn_below=0.3. "
+        "0.00 times that of the validation images, below collapse.warn_below=0.3. "
         "Try a higher method.gate, a higher threshold.tau or threshold=class_balanced"
     )
 
@@ -293,7 +293,7 @@ def test_collapse_depends_on_entropy_and_number_of_images() -> None:
     watch(warn=None).on_event(labeling([100, 0, 0]))
     with pytest.raises(CollapsedError, match=r"below collapse\.stop_below=0\.2"):
         watch(warn=None, stop=0.2).on_event(labeling([100, 0, 0]))
-    with pytest.warns(UserWarning, match=r"0\.24 of validation's"):
+    with pytest.warns(UserWarning, match=r"0\.24 times that of the validation images"):
         watch(warn=0.3, stop=0.2).on_event(labeling([94, 3, 3]))
 
 

@@ -32,13 +32,13 @@ def hints(comparison: "Comparison") -> list[str]:
     lines = _missing_references(comparison)
     if any(row.ensemble is not None and len({run.fingerprint for run in row.runs}) > 1 for row in comparison.rows):
         lines.append(
-            "each seed has labeled images of its own, so that an ensemble of seeds has learned from more labels than a "
-            "run (docs/statistics.md)"
+            "each seed has its own labeled images, so an ensemble of several seeds has learned from more labels than "
+            "one run (docs/statistics.md)"
         )
     if any(run.config["method"]["name"] == "noisy_student" for row in comparison.rows for run in row.runs[:1]):
         lines.append(
-            "noisy_student restarts every method.refresh_every epochs; those of its control have labeled steps only, "
-            "so that it restarts more often in as many steps (docs/methods.md)"
+            "noisy_student restarts the model every method.refresh_every epochs; epochs of the control (the same run "
+            "without unlabeled images) are shorter, so it restarts more often in as many steps (docs/methods.md)"
         )
     if any(run.status == RunStatus.STOPPED for run in comparison.unfinished):
         lines.append("the same train command without hydra/sweeper=halving continues the runs that halving stopped")
@@ -52,8 +52,7 @@ def hints(comparison: "Comparison") -> list[str]:
 
 
 def _missing_references(comparison: "Comparison") -> list[str]:
-    """Write how many runs lack a control or a baseline (runs to compare with), and the command that trains the missing
-    ones.
+    """Write how many runs lack a control or a baseline (runs to compare with), and the command to train them.
 
     Returns:
         One line; [] if no run lacks its control or baseline.
@@ -111,7 +110,7 @@ def next_commands(comparison: "Comparison") -> list[str]:
     if others := _better_reference(comparison, used):
         better, value = (format_selection(each) for each in (others, used))
         lines += [
-            f"but supervised training does better by validation ({better} against {value}):",
+            f"but training on labels only does better on the validation images ({better} against {value}):",
             f"                        semisup predict {_shell_list(others)} {images}",
         ]
     return lines
@@ -125,8 +124,8 @@ def _better_reference(comparison: "Comparison", runs: "Sequence[Run]") -> "list[
     """Find the kind of reference runs (such as control or baseline) with the best mean validation score.
 
     Args:
-        runs: the runs whose reference runs are searched; a kind counts if each of them has a finished reference run of
-            it.
+        runs: the runs with which the reference runs are compared. A kind is left out if one of these runs has no
+            finished reference run of this kind.
 
     Returns:
         The reference runs of the best kind, if their score is better than that of `runs`; else [].

@@ -9,10 +9,10 @@ from pathlib import Path
 
 DESCRIPTION = """\
 Print plain sentences about the finished runs of a sweep, each with its numbers and with what to do: whether labels
-alone do as well as pseudo-labels, whether the unlabeled set contains images of no class, whether the selected
-pseudo-labels concentrate on few classes, whether the validation set distinguishes the settings, and whether more labels
-would help more. A sentence is printed only if the numbers support it; the last line names the other checks.
-docs/advice.md has the rule of each sentence. The command reads the runs, and trains and writes nothing.
+alone do as well as pseudo-labels, whether the unlabeled set contains images that belong to none of the classes, whether
+the selected pseudo-labels concentrate on few classes, whether the validation set distinguishes the settings, and
+whether more labels would help more. A sentence is printed only if the numbers support it; the last line names the other
+checks. docs/advice.md has the rule of each sentence. The command reads the runs, and trains and writes nothing.
 """
 EPILOG = """\
 example:

@@ -44,7 +44,7 @@ example:
 """
 
 
-MIXED_DATA = "gains and ranks mix them; train the older runs again under another name="
+MIXED_DATA = "gains and ranks compare runs on different data; train the older runs again under another name="
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -79,7 +79,8 @@ def compare(
         folders: folders of runs; the files are written into the first one.
         console: terminal on which the comparison is printed.
         track: settings of the tracker, as `tracking.KEY=VALUE`; None = upload nothing.
-        confirms: if the runs are those of a confirmation, the folder and the comparison of the sweep that they confirm.
+        confirms: if the runs confirm a sweep (repeat its best setting with new seeds), the folder and the comparison of
+            this sweep; else None.
 
     Returns:
         The exit status 0.
@@ -164,7 +165,9 @@ def _prepare_upload(
             for folder, gains in gain_values(comparison).items()
         ]
         if sent and lines:
-            lines.append(f"{sum(sent)} of {len(sent)} runs uploaded again, with their gains: sort by setting/rank")
+            lines.append(
+                f"{sum(sent)} of {len(sent)} runs uploaded again, with their gains; in W&B, sort them by setting/rank"
+            )
         return lines
 
     return upload

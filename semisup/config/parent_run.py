@@ -1,4 +1,4 @@
-"""Check the parent run: the finished run from whose best model another run starts (`from.run`)."""
+"""Check the parent run (`from.run`): the finished run whose best model another run starts from."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -41,7 +41,10 @@ def identify_parent(parent: ParentSettings, config: ConfigDict) -> ParentSetting
     except OSError as error:
         raise SettingError("from.run", parent.run, f"cannot be read: {error.strerror}") from None
     if parent.checkpoint is not None and parent.checkpoint not in names:
-        allowed = f"its best model is {escape(names[0])}, and this run starts from {escape(parent.checkpoint)}"
+        allowed = (
+            f"its best model is {escape(names[0])}, but this run starts from {escape(parent.checkpoint)} "
+            "(from.checkpoint); give the run directory that contains this file"
+        )
         raise SettingError("from.run", parent.run, allowed)
     _check_same_model(parent.run, before, config)
     return replace(parent, checkpoint=parent.checkpoint or names[0])
@@ -58,7 +61,9 @@ def _read_parent(run: Path) -> tuple[ConfigDict, list[str]]:
     config = read_config(run / "config.yaml")
     classifier = read_section(config, "probe").get("classifier")
     if classifier is not None:
-        raise RecordError(f"the run is a probe ({escape(classifier)}); must be a run that trained its model")
+        raise RecordError(
+            f"the run is a probe ({escape(classifier)}), which trains no network; give a run that trained one"
+        )
     best = checkpoint.newest(run / "checkpoints", "best")
     if not best:
         raise RecordError("the best model of the run is missing (checkpoints/best-*.pt)")

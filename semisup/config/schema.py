@@ -235,7 +235,8 @@ def _check_model_input(encoder: object, model: object, config: ConfigDict) -> No
         raise SettingError(
             "model",
             config["model"]["name"],
-            f"must be one of {', '.join(takers)} with encoder={config['encoder']['name']}, which gives features",
+            f"must be one of {', '.join(takers)} with encoder={config['encoder']['name']}, which replaces images by "
+            "features",
         )
 
 
@@ -396,7 +397,7 @@ def _build_node(key: str, node: ConfigDict) -> Any:
 
 
 def build_option(key: str, node: ConfigDict) -> Any:
-    """Build the settings object of one node of a saved config, such as `dataset`; other nodes are not needed.
+    """Build the settings object of one node of a saved config, such as `dataset`, without the other nodes.
 
     Args:
         key: name of the node.
@@ -441,7 +442,7 @@ def _suggest_other_options(error: SettingError, key: str, name: str) -> SettingE
     return SettingError(
         error.key,
         error.value,
-        f"no such key of {key}={name}, but of {', '.join(others)}; type ~{error.key} to remove it",
+        f"no such key in {key}={name}; it is a key of {', '.join(others)}; type ~{error.key} to remove it",
         error.nearest,
     )
 

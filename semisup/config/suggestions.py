@@ -87,7 +87,7 @@ def options_with_key(key: str, value: str, chosen: Callable[[str], str]) -> str:
     names = registry.options_with(GROUP_OF_NODE[node], inner)
     if not names:
         return ""
-    others = f" of {node}={chosen(node)}, but of {', '.join(names)}"
+    others = f" in {node}={chosen(node)}; it is a key of {', '.join(names)}"
     return f"{others}; type dataset=folder {key}={value}" if node == "dataset" and "folder" in names else others
 
 

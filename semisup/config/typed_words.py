@@ -63,7 +63,7 @@ def to_overrides(words: list[str], *, sweep: bool = False) -> list[str]:
 def _refuse_keep_with_limit(overrides: Sequence[str]) -> None:
     """Raise SettingError if `reject.keep` is given beside `reject.limit`, which replaces it.
 
-    After the composition, a given `reject.keep` with the default value could not be told from the default.
+    The check is made before the composition, because a composed config does not show whether `reject.keep` was given.
     """
     values: dict[str, list[str]] = {}
     for word in overrides:
@@ -145,7 +145,9 @@ def _ambiguous_comma(key: str, value: str) -> SettingError:
     """
     parts = ",".join(quote(part.strip()) for part in value.split(","))
     several, one = (_in_shell(f"{key}={quoted}") for quoted in (parts, quote(value)))
-    return SettingError(key, value, f"text with a comma needs quotes with -m; type {several}, or as one value {one}")
+    return SettingError(
+        key, value, f"a comma separates the values of a sweep (-m); type {several}, or as one value {one}"
+    )
 
 
 def _in_shell(word: str) -> str:

@@ -75,12 +75,17 @@ def freeze_layers(
 
 
 def _freeze_parameters(model: nn.Module, train_blocks: int | None, architecture: str) -> None:
-    """Freeze all parameters except those of the classifier and of the last `train_blocks` blocks."""
+    """Freeze all parameters outside the classifier and the last `train_blocks` blocks.
+
+    Args:
+        train_blocks: number of blocks that are trained; None = only the classifier is trained.
+        architecture: name of the network, for error messages.
+    """
     trained = set(head_parameters(model))
     if train_blocks is not None:
         depths = layer_depths(model)
         if depths is None:
-            allowed = f"timm groups no layers of {architecture}; use none or encoder"
+            allowed = f"timm does not divide {architecture} into blocks; use model.freeze=none or model.freeze=encoder"
             raise SettingError("model.freeze", "blocks", allowed)
         blocks = max(depth for each, depth in depths.items() if each not in trained) + 1
         if train_blocks > blocks:

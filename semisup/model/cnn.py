@@ -29,7 +29,9 @@ class Cnn:
         min_size = 2 ** (len(self.widths) + 1)
         if size < min_size:
             raise SettingError(
-                "dataset.size", size, f"model=cnn halves the side {len(self.widths) + 1} times: at least {min_size}"
+                "dataset.size",
+                size,
+                f"must be at least {min_size} with model=cnn, which halves the side {len(self.widths) + 1} times",
             )
         layers: list[nn.Module] = []
         for channels_in, channels_out in pairwise([channels, *self.widths]):

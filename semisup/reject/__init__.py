@@ -84,6 +84,8 @@ def limit_for(scores: Tensor, keep: float) -> Tensor:
         DataError: there is no validation image.
     """
     if len(scores) == 0:
-        raise DataError("reject.keep needs validation images, and there are none; give a number, as reject.limit=0")
+        raise DataError(
+            "reject.keep needs validation images, and there are none; give a number, such as reject.limit=0"
+        )
     rank = max(1, math.ceil(keep * len(scores) - 1e-9))
     return scores.sort(descending=True).values[rank - 1]

@@ -63,7 +63,8 @@ class CollapseWatch:
         name, count = printable(self.classes[kept.index(max(kept))]), sum(kept)
         return (
             f"pseudo-labels collapse at step {event.step}: {max(kept) / count:.0%} of the {count} selected are {name}; "
-            f"the entropy of their classes is {share:.2f} of validation's, below collapse.{setting}. "
+            f"the entropy of their classes is {share:.2f} times that of the validation "
+            f"images, below collapse.{setting}. "
             "Try a higher method.gate, a higher threshold.tau or threshold=class_balanced"
         )
 

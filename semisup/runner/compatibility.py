@@ -143,7 +143,7 @@ def _warn_recompilation(run_config: RunConfig) -> None:
     A model is compiled for every batch size, and each labeling can change the size of the last batch of an epoch.
 
     Raises:
-        SettingError: there could be more batch sizes than torch compiles.
+        SettingError: the number of possible batch sizes exceeds the number of compilations that torch allows.
     """
     method, name = run_config.settings.method, run_config.config["method"]["name"]
     if not run_config.run.compile or not isinstance(method, OfflineMethod) or not method.uses_unlabeled:
@@ -366,16 +366,17 @@ def check_control_is_fair(run_config: RunConfig) -> None:
     key, value = (
         ("schedule", run_config.config["schedule"]["name"]) if by_schedule else ("train.head_first", train.head_first)
     )
+    control = "the control (the same run without unlabeled images) would have other learning rates"
     constant = "schedule=constant schedule.warmup=0" if by_schedule else "train.head_first=0"
     if train.patience is not None:
         raise SettingError(
             key,
             value,
-            f"with train.patience, the control would have other learning rates; use {constant}, or sweep.control=false",
+            f"with train.patience, {control}; use {constant}, or sweep.control=false to train no control",
         )
     if train.steps is None:
         raise SettingError(
             key,
             value,
-            "with train.epochs, the control would have other learning rates; set train.steps, or sweep.control=false",
+            f"with train.epochs, {control}; set train.steps, or sweep.control=false to train no control",
         )

@@ -34,6 +34,8 @@ KINDS = (RECORDS, BEST, STATES_LIVE, WANDB, OTHER, STATES, STARTS, IMAGES, PACKS
 REMOVABLE = (STATES, STARTS, IMAGES, PACKS)
 """Kinds of files that the program creates again when it needs them."""
 
+ALLOWED = "type a folder of runs (outputs or outputs/NAME) or a run directory"
+
 
 @dataclass(frozen=True)
 class DiskUsage:
@@ -70,7 +72,7 @@ def measure(folder: Path) -> DiskUsage:
         DataError: the folder is missing, cannot be read, or contains no files of semisup.
     """
     if not folder.is_dir():
-        raise DataError(f"{shell_quote(folder)}: there is no such folder; type outputs, outputs/NAME or a run")
+        raise DataError(f"{shell_quote(folder)}: there is no such folder; {ALLOWED}")
     usage = DiskUsage({kind: [] for kind in KINDS}, {}, [], folder)
     try:
         for path, size in _walk(folder):
@@ -80,7 +82,7 @@ def measure(folder: Path) -> DiskUsage:
     except OSError as error:
         raise DataError(f"{escape(error.filename or folder)}: cannot be read: {error.strerror}") from None
     if not any(usage.files[kind] for kind in KINDS if kind != OTHER):
-        raise DataError(f"{escape(folder)}: holds nothing that semisup wrote; type outputs, outputs/NAME or a run")
+        raise DataError(f"{escape(folder)}: contains no files of semisup; {ALLOWED}")
     runs = {path.parent for path in usage.files[RECORDS] if path.name == "run.json"}
     states = (HolderState.ALIVE, HolderState.UNKNOWN)
     usage.live.extend(sorted(run for run in runs if holder_state(run)[0] in states))

@@ -237,10 +237,10 @@ def _on_features(
 
 
 def _scaled_length(settings: TrainingConfig) -> float | None:
-    """Return the length to which the features of a view can be scaled in advance, instead of in every step.
+    """Return the length to which stored features are scaled once, before the training, instead of in every step.
 
     Returns:
-        None if the model does not scale its input first, if the method mixes images before that, or if the model is
+        None if the model does not scale its input, if the method mixes images before the scaling, or if the model is
         compiled, so that its scaling would be rounded differently.
     """
     model = settings.model
@@ -250,8 +250,7 @@ def _scaled_length(settings: TrainingConfig) -> float | None:
 
 
 def feature_difference(before: object, now: Mapping[str, Any] | None) -> str | None:
-    """Describe the first difference between the recorded features of a run and the present ones; None if they are
-    equal.
+    """Describe the first difference between a run's recorded features and the present ones; None if they are equal.
 
     Args:
         before: description of the features in the run's run.json; None = none recorded.
@@ -287,7 +286,7 @@ def check_same_features(before: object, now: Mapping[str, Any] | None, folder: P
     """
     if isinstance(before, Mapping) and (difference := feature_difference(before, now)):
         allowed = (
-            f"the run began with other features ({difference}); use the first machine, use another "
-            "name=NAME, or delete the run"
+            f"the run began with other features ({difference}); use the machine on which it began, use "
+            "another name=NAME, or delete the run"
         )
         raise DataError(f"{folder}: {allowed}")

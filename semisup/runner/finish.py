@@ -86,7 +86,7 @@ def _warn_on_error(consequence: str) -> Iterator[None]:
         raise
     except Exception as error:  # the record is complete without what failed
         cause = printable(redact((str(error).splitlines() or [""])[0]))
-        warnings.warn(f"{consequence} ({type(error).__name__}: {cause}); its record is complete", stacklevel=3)
+        warnings.warn(f"{consequence} ({type(error).__name__}: {cause}); the run directory is complete", stacklevel=3)
 
 
 def _draw(run_config: RunConfig, data: Data, record: RunWriter, event: Finished) -> None:

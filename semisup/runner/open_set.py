@@ -44,7 +44,7 @@ def warn_of_other_classes(data: Data, *, rejects: bool) -> None:
     """Warn about unlabeled images whose true classes do not fit the run.
 
     There are three warnings: no image belongs to one of the classes; a class has no images; `reject` is used, but there
-    are no images of other classes to reject. Nothing is checked unless all true classes are known.
+    are no images of other classes to reject. If the true class of an image is unknown, nothing is checked.
 
     Args:
         rejects: whether the run has an option `reject` other than `none`.
@@ -55,17 +55,18 @@ def warn_of_other_classes(data: Data, *, rejects: bool) -> None:
     images = truth.bincount(minlength=count + 1).tolist()
     if images[count] == len(truth):
         warnings.warn(
-            f"all {len(truth)} unlabeled images are of none of the {count} classes, so every pseudo-label is wrong",
+            f"none of the {len(truth)} unlabeled images belongs to one of the {count} classes, so every pseudo-label "
+            "is wrong",
             stacklevel=2,
         )
     elif missing := [
         printable(name, 60) for name, number in zip(data.classes, images[:count], strict=True) if not number
     ]:
         names = listed(missing[:MOST_NAMED] + ["others"] * (len(missing) > MOST_NAMED), "and")
-        warnings.warn(f"no unlabeled image is of the class{'es' * (len(missing) > 1)} {names}", stacklevel=2)
+        warnings.warn(f"no unlabeled image belongs to the class{'es' * (len(missing) > 1)} {names}", stacklevel=2)
     if rejects and images[count] == 0:
         warnings.warn(
-            f"all {len(truth)} unlabeled images are of the {count} classes, so that reject can only remove images of "
-            "these; use reject=none, or see dataset.only_classes",
+            f"all {len(truth)} unlabeled images belong to the {count} classes, so reject can only remove images of "
+            "these classes; use reject=none, or leave classes out with dataset.only_classes",
             stacklevel=2,
         )

@@ -1,4 +1,4 @@
-"""Check that the data of a run fit its parent run (`from.run`), from whose best model the training starts."""
+"""Check that the data of a run fit its parent run (`from.run`), the finished run whose best model it starts from."""
 
 import warnings
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ HELD_OUT = ("validation", "test")
 
 
 def check_same_classes(run_config: RunConfig, classes: Sequence[str]) -> None:
-    """Raise SettingError unless the parent run (`from.run`) has the same classes in the same order."""
+    """Raise SettingError if the parent run (`from.run`) has other classes, or the same ones in another order."""
     run = run_config.settings.parent.run
     if run is None or run_config.elsewhere:
         return
@@ -24,7 +24,9 @@ def check_same_classes(run_config: RunConfig, classes: Sequence[str]) -> None:
     if before != list(classes):
         then = printable(", ".join(map(str, before)) if isinstance(before, list) else before)
         raise SettingError(
-            "from.run", run, f"its classes are {then}, and those of the data are {printable(', '.join(classes))}"
+            "from.run",
+            run,
+            f"its classes are {then}, and those of the data are {printable(', '.join(classes))}; both must be the same",
         )
 
 

@@ -45,7 +45,8 @@ def shared_config(run_config: RunConfig) -> ConfigDict | None:
 class SharedStartSession:
     """Context in which a run of a sweep uses or saves a shared start (the state before the first labeling).
 
-    Other runs that need the same shared start wait for this run, until it has saved the state or the context ends.
+    While this run trains its start, other runs that need the same start wait; they stop waiting when the start is
+    saved, or when the context ends.
 
     Args:
         data: data of the run.
@@ -74,14 +75,15 @@ class SharedStartSession:
     def initial_state(self, problem: TrainingData, state: State) -> State:
         """Return the state from which the training of this run starts.
 
-        If another run is training the shared start, wait for it.
+        If another run is training the part that is shared (up to the first labeling of the unlabeled set), wait for it.
 
         Args:
             problem: the data on the run's device.
             state: the initial state of this run, or the state of its checkpoint.
 
         Returns:
-            The shared start if there is one and the unlabeled set is not yet labeled in `state`; otherwise `state`.
+            The state that another run has saved at the end of this part. `state` if there is none, or if `state` is
+            already past this part.
         """
         method = self.run_config.settings.method
         past = state.pending_accuracy is not None or (
@@ -94,7 +96,8 @@ class SharedStartSession:
             shared = self.cache.wait()
         except OSError as error:
             warnings.warn(
-                f"the run does not share its start with other runs: {self.cache.folder}: {error.strerror}", stacklevel=2
+                f"the start of the training is not shared with other runs: {self.cache.folder}: {error.strerror}",
+                stacklevel=2,
             )
             self.cache = None
             return state
@@ -104,7 +107,7 @@ class SharedStartSession:
         """Create the training state of this run from a shared start.
 
         Returns:
-            The new state; `state` if the shared start is damaged or does not fit.
+            The new state; `state` if the shared start is damaged or does not fit the model.
         """
         fresh = start(problem, self.run_config.settings)
         policy = {name: value for name, value in fresh.memory.items() if name.startswith(POLICY_PREFIX)}
@@ -114,8 +117,8 @@ class SharedStartSession:
             restore(fresh, shared.snapshot | {"memory": memory})
         except (RuntimeError, LookupError, TypeError, ValueError, AttributeError) as error:
             warnings.warn(
-                f"the shared start of {shared.run} cannot be used, so this run trains from the beginning: "
-                f"{first_line(error)}",
+                f"the start of the training that {shared.run} shared cannot be used, so this run trains from the "
+                f"beginning: {first_line(error)}",
                 stacklevel=2,
             )
             return state
@@ -130,7 +133,9 @@ class SharedStartSession:
             try:
                 self.cache.save(self.record.export_start(snapshot | {"memory": memory}))
             except (OSError, LockLostError) as error:
-                warnings.warn(f"the start of the run is not shared with other runs: {first_line(error)}", stacklevel=2)
+                warnings.warn(
+                    f"the start of the training is not shared with other runs: {first_line(error)}", stacklevel=2
+                )
                 self.cache.release()
 
 

@@ -48,9 +48,7 @@ class TrainedModel:
         return self.network if self.run_config.encoder is not None else classifier_layer(self.network)
 
     def input_differences(self, other: "TrainedModel") -> list[str]:
-        """List the properties in which another model differs: classes, number of channels, settings for decoding
-        images.
-        """
+        """List the properties in which another model differs, such as classes or settings for decoding images."""
         differs = {
             "classes": self.classes != other.classes,
             "channels of an image": self.channels != other.channels,
@@ -105,6 +103,6 @@ def _refuse_probe_without_model(run: Path) -> None:
     """Raise RecordError if the run is a nearest-neighbors probe, which stores no model."""
     if read_section(read_config(run / "config.yaml"), "probe").get("classifier") == "nearest_neighbors":
         raise RecordError(
-            f"{run}: nearest neighbors store no model; predict with the run of logistic regression beside it "
+            f"{run}: nearest neighbors store no model; predict with the logistic regression in the same folder "
             f"({run.parent / 'logistic_regression-seed*'}), or with a trained run"
         )

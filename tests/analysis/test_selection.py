@@ -77,7 +77,7 @@ def test_the_lowest_loss_is_the_best_and_gains_are_in_accuracy(tmp_path: Path, m
     monkeypatch.setattr("semisup.report.files._try_to_draw", lambda name, draw: (b"", ""))
     compare([tmp_path / "mine"], Console(file=(file := io.StringIO()), width=120))
     assert "selected by loss on validation" in file.getvalue()
-    assert "supervised training does better" not in file.getvalue(), "the loss of the control is higher"
+    assert "training on labels only does better" not in file.getvalue(), "the loss of the control is higher"
 
 
 def test_runs_with_several_metrics_are_ranked_by_accuracy_with_a_sentence(tmp_path: Path) -> None:

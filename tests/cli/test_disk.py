@@ -159,6 +159,6 @@ def test_lock_file_of_stored_features_remains(place: Place) -> None:
 def test_folder_without_runs_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(tmp_path / "photos" / "last.pt")
     status, output = disk(capsys, tmp_path / "photos", "--clean", "--yes")
-    assert (status, "holds nothing that semisup wrote" in output) == (2, True)
+    assert (status, "contains no files of semisup" in output) == (2, True)
     assert disk(capsys, tmp_path / "nowhere")[0] == 2
     assert json.dumps(sorted(path.name for path in tmp_path.rglob("*"))) == '["last.pt", "photos"]'

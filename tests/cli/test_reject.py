@@ -140,7 +140,7 @@ def test_unsuitable_unlabeled_images_give_one_warning(within: Within, tmp_path: 
     words = [*SMALL, "train.epochs=1", "reject=max_logit"]
     done = within(tmp_path, "train", *words)
     assert done.returncode == 0, done.stderr
-    assert "unlabeled images are of the 10 classes, so that reject can only remove images of these" in done.stderr
+    assert "unlabeled images belong to the 10 classes, so reject can only remove images of these" in done.stderr
     done = within(tmp_path, "train", *words, "reject.limit=1000000.0", "train.epochs=2")
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("reject.limit=1e+06 rejects all 1038 unlabeled images at step") == 1

@@ -206,11 +206,11 @@ def test_several_values_without_m_are_refused(
     [
         (["treshold.tau=0.9"], "treshold.tau=0.9: no such key; type threshold.tau=0.9"),
         (["+typo=3"], "typo=3: no such key"),
-        (["dataset.root=photos"], "dataset.root=photos: no such key of dataset=digits, but of "),
+        (["dataset.root=photos"], "dataset.root=photos: no such key in dataset=digits; it is a key of "),
         (["optimizer=adam"], "optimizer=adam: must be one of adamw, sgd (did you mean adamw?)"),
         (["threshold.tau=nan"], "threshold.tau=nan: must be a finite number"),
         (["train.batch_size=0"], "train.batch_size=0: must be at least 1"),
-        (["model=cnn"], "dataset.size=8: model=cnn halves the side 5 times: at least 32"),
+        (["model=cnn"], "dataset.size=8: must be at least 32 with model=cnn, which halves the side 5 times"),
         (["dataset=folder", "dataset.root=nowhere"], "nowhere: there is no such folder"),
         (["experiment=treshold_by_strength"], "did you mean threshold_by_strength?"),
         (["--verbose"], "--verbose: not a flag"),

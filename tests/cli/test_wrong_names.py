@@ -20,7 +20,11 @@ from tests.report.run_maker import make, plain_of
         (["xyz"], "semisup: xyz: no such command; type semisup with one of train, compare, "),
         (["compare", "mine"], "semisup compare: mine: there is no such folder; type outputs/mine\n"),
         (["compare", "outputs/mien"], "outputs/mien: there is no such folder; type outputs/mine\n"),
-        (["disk", "typo"], "semisup disk: typo: there is no such folder; type outputs, outputs/NAME or a run\n"),
+        (
+            ["disk", "typo"],
+            "semisup disk: typo: there is no such folder; type a folder of runs (outputs or outputs/NAME) or a run "
+            "directory\n",
+        ),
     ],
 )
 def test_line_to_type_is_printed(tmp_path: Path, program: Program, words: list[str], message: str) -> None:

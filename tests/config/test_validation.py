@@ -30,7 +30,7 @@ REFUSED = [
     (["augment=none", "augment.strength=0.5"], r"augment\.strength=0\.5: must be in \[0, 0\]"),
     (["+typo=3"], r"typo=3: no such key"),
     (["+train.epoch=3"], r"train\.epoch=3: no such key \(did you mean train\.epochs\?\)"),
-    (["experiment=few_labels", "threshold=fixed"], r"threshold\.momentum=0\.99: no such key of threshold=fixed, but of adamatch, .*; type ~threshold\.momentum to remove it"),  # noqa: E501
+    (["experiment=few_labels", "threshold=fixed"], r"threshold\.momentum=0\.99: no such key in threshold=fixed; it is a key of adamatch, .*; type ~threshold\.momentum to remove it"),  # noqa: E501
     (["+threshold.tua=0.5"], r"threshold\.tua=0\.5: no such key \(did you mean threshold\.tau\?\)"),
     (["++treshold.tau=1"], r"treshold=.*: no such key \(did you mean threshold\?\)"),
     (["train.epochs=1.5"], r"train\.epochs=1\.5: must be a whole number or null"),
@@ -163,20 +163,20 @@ def test_run_id_changes_only_with_settings_that_change_results() -> None:
 
 def test_control_with_other_learning_rates_is_refused() -> None:
     with pytest.raises(
-        SettingError, match=r"schedule=cosine: with train\.epochs, the control would have other learning rates"
+        SettingError, match=r"schedule=cosine: with train\.epochs, the control \(.*\) would have other learning rates"
     ):
         compatibility.check_control_is_fair(checked("schedule=cosine", "train.epochs=5"))
     for words in (["train.steps=5"], ["sweep.control=false"], ["method=supervised"]):
         compatibility.check_control_is_fair(checked("schedule=cosine", *words))
     compatibility.check_control_is_fair(checked("train.epochs=5"))
     with pytest.raises(
-        SettingError, match=r"^train\.head_first=0\.3: with train\.epochs, the control would have other learning"
+        SettingError, match=r"^train\.head_first=0\.3: with train\.epochs, the control \(.*\) would have other learning"
     ):
         compatibility.check_control_is_fair(checked("train.epochs=5", "train.head_first=0.3"))
     compatibility.check_control_is_fair(checked("train.epochs=null", "train.steps=50", "train.head_first=0.3"))
     stopping = ("schedule=cosine", "train.steps=50", "train.patience=3")
     with pytest.raises(
-        SettingError, match=r"^schedule=cosine: with train\.patience, the control would have other learning"
+        SettingError, match=r"^schedule=cosine: with train\.patience, the control \(.*\) would have other learning"
     ):
         compatibility.check_control_is_fair(checked(*stopping))
     for words in (("sweep.control=false",), ("method=supervised",), ("schedule=constant",)):

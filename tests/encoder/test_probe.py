@@ -177,7 +177,7 @@ def test_predict_uses_logistic_regression_and_refers_from_neighbors_to_it(
     assert_predicts_as_recorded(program, run, images, tmp_path / "classes.csv")
     status, output = program("predict", str(found["nearest_neighbors"]), str(images / "validation"))
     assert status == 2
-    assert "nearest neighbors store no model; predict with the run of logistic regression beside it" in output
+    assert "nearest neighbors store no model; predict with the logistic regression in the same folder" in output
 
 
 @pytest.mark.parametrize("place", ["write_event", "finish"])

@@ -42,7 +42,9 @@ def test_cnn_accepts_any_size_from_32(size: int, classes: int) -> None:
 
 
 def test_cnn_rejects_sizes_below_32() -> None:
-    with pytest.raises(SettingError, match=r"dataset\.size=31: model=cnn halves the side 5 times: at least 32"):
+    with pytest.raises(
+        SettingError, match=r"dataset\.size=31: must be at least 32 with model=cnn, which halves the side 5 times"
+    ):
         network("model=cnn", size=31)
 
 

@@ -999,7 +999,9 @@ def test_better_labels_only_run_is_named(outputs: Path) -> None:
     folder = make_with_references(outputs / "mine", plain_of(), val=0.7, test=0.7, control=0.75, baseline=0.5)
     text = printed(folder.parent, width=1000)
     assert "this setting is 5.0 points worse than the control" in text
-    said, other = text.partition("but supervised training does better by validation (")[2].splitlines()[:2]
+    said, other = text.partition("but training on labels only does better on the validation images (")[2].splitlines()[
+        :2
+    ]
     assert said.startswith("75.0% against 70.0%)")
     assert other.split()[:2] == ["semisup", "predict"]
     assert "/self_training-lambda0-" in other, "the control"

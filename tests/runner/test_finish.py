@@ -45,7 +45,9 @@ def test_error_of_drawing_is_one_warning_beside_a_finished_run(
     done = within(tmp_path, "train", *FAST)
     assert done.returncode == 0
     assert done.stderr.count("warning: not all plots") == 1
-    assert "not all plots of the run were drawn (RuntimeError: no such font); its record is complete" in done.stderr
+    assert (
+        "not all plots of the run were drawn (RuntimeError: no such font); the run directory is complete" in done.stderr
+    )
     about = json.loads((only_run(tmp_path) / "run.json").read_text())
     assert (about["status"], about["plots"]) == ("done", [])
 

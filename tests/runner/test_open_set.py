@@ -22,7 +22,7 @@ def messages(truth: list[int], *, rejects: bool) -> list[str]:
 
 
 OF_CLASSES = (
-    "all 3 unlabeled images are of the 3 classes, so that reject can only remove images of these; use reject=none"
+    "all 3 unlabeled images belong to the 3 classes, so reject can only remove images of these classes; use reject=none"
 )
 
 
@@ -32,9 +32,13 @@ OF_CLASSES = (
         ([0, 1, 2, 3], True, []),
         ([0, 1, 2], False, []),
         ([0, 1, 2], True, [OF_CLASSES]),
-        ([3, 3], False, ["all 2 unlabeled images are of none of the 3 classes, so every pseudo-label is wrong"]),
-        ([0, 3], False, ["no unlabeled image is of the classes bee and cat"]),
-        ([0, 1, 3], True, ["no unlabeled image is of the class cat"]),
+        (
+            [3, 3],
+            False,
+            ["none of the 2 unlabeled images belongs to one of the 3 classes, so every pseudo-label is wrong"],
+        ),
+        ([0, 3], False, ["no unlabeled image belongs to the classes bee and cat"]),
+        ([0, 1, 3], True, ["no unlabeled image belongs to the class cat"]),
         ([0, 0, -1], True, []),
         ([], True, []),
     ],

@@ -209,7 +209,7 @@ def test_run_continues_if_another_process_takes_over_its_shared_start(
         return save(folder, kind, *values)
 
     monkeypatch.setattr(checkpoint, "save", taken_over)
-    with pytest.warns(UserWarning, match="the start of the run is not shared with other runs: .*no longer holds"):
+    with pytest.warns(UserWarning, match="the start of the training is not shared with other runs: .*no longer holds"):
         outcome = run(tmp_path, "together", "threshold.tau=0.2")
     assert written(outcome.folder) == written(run(tmp_path, "apart", "threshold.tau=0.2", share=False).folder)
 
