@@ -29,6 +29,7 @@ from semisup.labeling.rules import RULES, select_images
 from semisup.runner.data import load_data
 from semisup.runner.encoding import encode_run
 from semisup.runner.progress import Bars
+from semisup.runtime.warning_lines import short_warnings
 from semisup.training.probe import unit_features
 
 WRONG = 0.05
@@ -57,7 +58,8 @@ def main() -> int:
     parser.add_argument("settings", nargs="*", metavar="KEY=VALUE", help="settings of the data set and the encoder")
     parser.add_argument("--draws", type=int, default=10, help="number of draws of labels")
     parser.add_argument("--per-class", type=int, default=4, help="labels per class before and after")
-    arguments = parser.parse_args()
+    arguments = parser.parse_intermixed_args()
+    short_warnings()
     features = load(arguments.settings)
     print_next_labels(features, arguments.draws, arguments.per_class)
     print_wrong_labels(features, arguments.draws)

@@ -64,7 +64,7 @@ def _labels_alone(finding: LabelsAlone) -> str:
     if finding.seeds_needed is not None:
         enough = math.isfinite(finding.seeds_needed)
         number = (
-            f"About {finding.seeds_needed:.0f} new seeds would" if enough else "More seeds alone would probably not"
+            f"About {finding.seeds_needed:.0f} new seeds would" if enough else "Even 1,000 new seeds would probably not"
         )
         text += f" {number} detect a gain of this size."
     return text

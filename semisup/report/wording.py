@@ -266,7 +266,9 @@ def _judgment(row: Row, value: Gain, interval: Interval, over: str, *, confirmed
     more = ""
     if needed is not None:
         number = (
-            f"about {needed:.0f} new seeds would" if math.isfinite(needed) else "more seeds alone would probably not"
+            f"about {needed:.0f} new seeds would"
+            if math.isfinite(needed)
+            else "even 1,000 new seeds would probably not"
         )
         more = f"; {number} detect a gain of this size over {over}"
     return f"no evidence of a {'gain' if value.mean >= 0 else 'difference'}{more}"

@@ -168,6 +168,6 @@ def test_more_seeds_do_not_make_up_for_few_test_images(tmp_path: Path) -> None:
     comparison = compare_runs(read_runs(find_runs([tmp_path])))
     assert comparison.best is not None
     assert seeds_to_detect(comparison.best.gains[CONTROL], confirmed=False) == math.inf
-    assert "more seeds alone would probably not detect a gain of this size over the control" in summary_sentence(
+    assert "even 1,000 new seeds would probably not detect a gain of this size over the control" in summary_sentence(
         comparison
     )
