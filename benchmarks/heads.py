@@ -46,10 +46,17 @@ from semisup.core.events import Finished
 from semisup.core.inference import predict
 from semisup.core.rng import torch_generator
 from semisup.core.types import StateDict
-from semisup.method import Position, TrainingContext
-from semisup.method._losses import labeled_cross_entropy, pseudo_label_cross_entropy
-from semisup.method._online import UnlabeledLoss, select_and_record, unlabeled_batch
-from semisup.method._protocol import StepLoss, labeled_sums
+from semisup.method import (
+    Position,
+    StepLoss,
+    TrainingContext,
+    UnlabeledLoss,
+    labeled_cross_entropy,
+    labeled_sums,
+    pseudo_label_cross_entropy,
+    select_and_record,
+    unlabeled_batch,
+)
 from semisup.method.fixmatch import FixMatch
 from semisup.model.linear import UnitLength
 from semisup.runner.data import load_data

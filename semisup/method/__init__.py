@@ -6,8 +6,8 @@ functions take the memory and return the new one.
 """
 
 from semisup.method._diagnostics import pool_labeled_event
-from semisup.method._losses import debias_shift
-from semisup.method._online import OnlineMethod, unlabeled_batch
+from semisup.method._losses import debias_shift, labeled_cross_entropy, pseudo_label_cross_entropy
+from semisup.method._online import OnlineMethod, UnlabeledLoss, select_and_record, unlabeled_batch
 from semisup.method._policy import POLICY_PREFIX
 from semisup.method._protocol import (
     LOG_SUMS,
@@ -39,12 +39,16 @@ __all__ = [
     "Prepares",
     "StepLoss",
     "TrainingContext",
+    "UnlabeledLoss",
     "debias_shift",
+    "labeled_cross_entropy",
     "labeled_sums",
     "labels_by_model",
     "make_sums",
     "pool_labeled_event",
+    "pseudo_label_cross_entropy",
     "seed_dropout",
+    "select_and_record",
     "unlabeled_batch",
     "unlabeled_cross_entropy",
     "unlabeled_sums",
