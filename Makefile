@@ -46,8 +46,8 @@ $(NEXT_READY): constraints-next.txt $(DEV_READY)  # a layer over .venv with a fe
 	    --requirement constraints-next.txt
 	@touch $@
 
-test-next: $(NEXT_READY)  ## run the tests of configs and sweeps with the next Hydra and OmegaConf (constraints-next.txt)
-	$(NEXT)/bin/python -m pytest tests/config tests/test_contracts.py tests/cli/test_train.py tests/sweep
+test-next: $(NEXT_READY)  ## run all tests with the next Hydra and OmegaConf (constraints-next.txt)
+	$(NEXT)/bin/python -m pytest
 
 reliability: setup  ## run all tests and write their counts into docs/internals/reliability.md
 	SEMISUP_WRITE_RELIABILITY=1 $(BIN)/python -m pytest
