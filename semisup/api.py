@@ -123,7 +123,7 @@ def _to_words(overrides: Sequence[str] | Mapping[str, object]) -> list[str]:
     """Convert overrides to the words that follow `semisup train` on a command line, such as `threshold.tau=0.9`.
 
     Raises:
-        SettingError: `overrides` is a single text.
+        SettingError: `overrides` is a single string.
     """
     if isinstance(overrides, str):
         raise SettingError("overrides", overrides, f'must be a list, such as ["{overrides}"], or a mapping')

@@ -91,18 +91,19 @@ def _class_weights(targets: NDArray[numpy.int64], size: int) -> NDArray[numpy.fl
 def _iter_draws(
     targets: NDArray[numpy.int64], sizes: Sequence[int], number: int
 ) -> Iterator[tuple[int, slice, NDArray[numpy.float32]]]:
-    """Draw smaller sets of images at random, with several numbers of images per class.
+    """Draw smaller sets of images at random: in each draw, one set for each size.
 
     In each draw, a set with fewer images per class is a subset of one with more.
 
     Args:
         targets: (n,) true classes.
-        sizes: numbers of images per class.
+        sizes: for each set, the largest number of images of a class.
         number: seed of the random draws.
 
     Yields:
-        (index, draws, drawn): index in `sizes`; range of the numbers of the draws, as a slice; (number of draws in the
-        range, n) array, 1 = the image is drawn, 0 = it is not.
+        (index, draws, drawn) for each size and each block of draws. index: index of the size in `sizes`. draws: the
+        indices of the draws in this block, as a slice. drawn: (number of these draws, n), 1 = the image is drawn, 0 =
+        it is not.
     """
     generator = numpy.random.Generator(numpy.random.Philox(key=[number, 0]))
     members = [numpy.flatnonzero(targets == each) for each in numpy.unique(targets)]
