@@ -75,12 +75,13 @@ def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[s
 
 
 def _default_overrides(config: dict[str, Any], given: dict[str, Any]) -> list[str]:
-    """List the overrides (KEY=VALUE) from which Hydra composes the default values for this user.
+    """List the overrides (KEY=VALUE) from which Hydra composes a config with the default values for this user.
 
-    They choose the data set and the encoder of the saved config, and the user's tracker and output folder.
+    The overrides name the data set and the encoder of the saved config, and the tracker and output folder that the user
+    has given.
 
     Args:
-        config: the saved config. It may be damaged, so an option that does not exist is ignored.
+        config: the saved config. It may be damaged, so options that do not exist are ignored.
         given: the user's settings, as key -> value.
     """
     from semisup.config.compose import option_files

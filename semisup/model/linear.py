@@ -52,5 +52,5 @@ class UnitLength(nn.Module):
 
 
 def scale_rows(rows: Tensor, length: float) -> Tensor:
-    """Scale each row of (n, D) values to the Euclidean length `length`; the other rows have no effect on a row."""
+    """Scale each row of (n, D) values to the Euclidean length `length`, independently of the other rows."""
     return normalize(rows, dim=1) * length

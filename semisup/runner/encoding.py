@@ -119,7 +119,7 @@ def _load_packs(
     """Load the stored features of a run; compute those that are missing.
 
     Args:
-        images: key of the run's images in the cache `_digests`.
+        images: key of the run's images in `_digests`, the cache of image digests.
 
     Returns:
         Name of the pack (PLAIN, AUGMENT or WEAK) -> its features.
@@ -161,7 +161,7 @@ def _forget_packs(images: tuple[object, ...], used: set[tuple[object, ...]], roo
     removed only if they do not fit into `room`, the oldest first.
 
     Args:
-        images: key of the present run's images; the keys of their features in `_encoded` begin with it.
+        images: key of the present run's images, with which the keys of their features in `_encoded` begin.
         used: keys of the features that the present run uses; these are not removed.
         room: number of bytes of memory for features that the present run does not use.
     """
@@ -237,11 +237,11 @@ def _on_features(
 
 
 def _scaled_length(settings: TrainingConfig) -> float | None:
-    """Return the length to which the features of a view can be scaled in advance, instead of in every step.
+    """Return the length to which stored features can be scaled once, instead of by the model in every step.
 
     Returns:
-        None if the model does not scale its input first, if the method mixes images before that, or if the model is
-        compiled, so that its scaling would be rounded differently.
+        None if features cannot be scaled in advance: the first step of the model is not a scaling, the method mixes
+        images before the model scales them, or the model is compiled, so that it would round the scaling differently.
     """
     model = settings.model
     if settings.compile or getattr(settings.method, "mixes_unlabeled", False):
