@@ -4,7 +4,7 @@
     table = semisup.compare("outputs/runs")
     labels, confidences = semisup.load(run).predict("images/")
 
-Errors are raised as the classes in `semisup.errors`. The functions restore the settings of torch, of warnings and of
+Errors are instances of the classes in `semisup.errors`. The functions restore the settings of torch, of warnings and of
 signals that they change.
 """
 

@@ -39,7 +39,7 @@ def with_selection(runs: Sequence[Run], chosen: Sequence[Run]) -> list[Run]:
 
 
 def selection_note(runs: Iterable[Run]) -> str:
-    """Write one sentence if the runs have several values of `train.select_by`, else ""."""
+    """Write a sentence saying that the runs have several values of `train.select_by`; "" if they have one value."""
     metrics = selection_metrics(runs)
     if len(metrics) < 2:
         return ""

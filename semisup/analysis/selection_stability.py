@@ -2,8 +2,8 @@
 
 Smaller validation sets are drawn many times, with at most n images of each class, without replacement. All runs with
 the same seed are evaluated on the same images. In every draw, the setting with the best mean accuracy over the seeds is
-selected (or with the best mean balanced accuracy, if settings are ranked by it). The weights of each run were selected
-on the whole validation set, so the shares are slightly too high.
+selected (or with the best mean balanced accuracy, if settings are ranked by it). The model of each run was selected on
+the whole validation set, so the estimates are slightly too high.
 """
 
 from collections.abc import Iterator, Sequence
@@ -46,8 +46,9 @@ def selection_stability(
         stored: cache of stored predictions.
 
     Returns:
-        One entry for each number in IMAGES_PER_CLASS that is smaller than the largest class; () for a single setting,
-        if a run stored no predictions, or if runs are ranked by another metric.
+        One entry for each number in IMAGES_PER_CLASS that is smaller than the number of images of the largest class.
+        () if there is a single setting, if a run stored no predictions, or if runs are ranked neither by accuracy nor
+        by balanced accuracy.
     """
     ranked_by = {run.select_by for runs in cells for run in runs}
     if not ranked_by <= {ACCURACY, BALANCED_ACCURACY}:

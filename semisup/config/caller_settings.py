@@ -19,8 +19,9 @@ CHECKED_BY = {"model.weights": ("model.sha256", "file"), "from.run": ("from.chec
 def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[str, Any]:
     """Replace the settings of a saved config that cannot change results (such as folders) by those of the user.
 
-    Settings that the user does not give are replaced by their default values: the keys in CALLER_KEYS, `encoder.cache`,
-    and the settings of the data set that depend on the machine.
+    The keys in CALLER_KEYS, `encoder.cache` and the settings of the data set that depend on the machine get their
+    default values if the user does not give them; only a saved `tracking=none` is kept. All other settings that the
+    user does not give keep their saved values.
 
     Args:
         config: the saved config.

@@ -132,7 +132,7 @@ def _read_splits(
 
 @contextmanager
 def _attach_report(report: dict[str, Any]) -> Iterator[None]:
-    """Context manager that attaches the data report to a DataError, whose message names only some of the files."""
+    """Context manager that attaches `report` to a DataError from its body, whose message names only some files."""
     try:
         yield
     except DataError as error:

@@ -71,7 +71,7 @@ def grayscale(reader: Any) -> Pixels:
 
 
 def by_flag(reader: str, channels: int, planes: Callable[[Any], Pixels], files: tuple[str, ...]) -> ReaderSpec:
-    """Describe a data set whose reader has an argument `train`, which is True for training and False for test images."""
+    """Describe a data set whose reader has an argument `train`: True for training images, False for test images."""
     return ReaderSpec(
         reader=reader,
         channels=channels,

@@ -52,7 +52,7 @@ def put_below(listing: ArchiveListing, folder: str) -> ArchiveListing:
 
 
 def images_inside(images: Sequence[ArchivedImage], folder: str) -> tuple[int, int]:
-    """Return the start and end positions of the images inside a folder in the sorted list `images`."""
+    """Return (start, end) so that `images[start:end]` are the images inside a folder; `images` is sorted by name."""
     begin = bisect_left(images, f"{folder}/", key=lambda image: image.name)
     return begin, bisect_left(images, f"{folder}0", begin, key=lambda image: image.name)  # "0" comes after "/"
 

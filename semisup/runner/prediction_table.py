@@ -61,7 +61,7 @@ class PredictionColumns:
         return [f"probability/{name}" for name in self.classes] if self.probabilities else []
 
     def of_embedding(self) -> list[str]:
-        """Return the names of the columns with the embedding in CSV."""
+        """Return the names of the columns with the embedding in a CSV table, one for each of its values."""
         return [f"embedding/{place}" for place in range(self.dimension or 0)]
 
 

@@ -60,7 +60,11 @@ def scales(grid: Grid) -> tuple[ScalarMappable, ScalarMappable]:
 
 
 def color_of(cell: HeatmapCell, scale: ScalarMappable, unit: float) -> Color | None:
-    """Return the fill color of a heat-map cell; None = the cell has no value and is hatched."""
+    """Return the fill color of a heat-map cell; None = the cell has no value and is hatched.
+
+    Args:
+        unit: factor that converts the value of the cell to the unit of the scale; 100 for accuracies, 1 for gains.
+    """
     if cell.value is None:
         return None
     assert isinstance(scale.norm, Normalize)
