@@ -138,7 +138,7 @@ def labels_only_finished(plan: Plan) -> bool:
     """Whether the labels-only runs of a plan are finished for all seeds; True if the plan has none.
 
     If the labels-only setting is also the setting of the controls (the runs of the best setting, but without unlabeled
-    images), its runs are the controls, and are already trained.
+    images), its runs are these controls, which may be finished already.
     """
     if plan.labels_only is None:
         return True

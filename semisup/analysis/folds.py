@@ -30,7 +30,11 @@ def overlap(runs: Sequence[Run]) -> float:
 
 
 def missing_folds(runs: Iterable[Run]) -> list[int]:
-    """Return the index of each cross-validation fold that is missing for at least one seed among finished runs."""
+    """Return the indices of the cross-validation folds that at least one seed has no run of.
+
+    Args:
+        runs: the finished runs of one setting.
+    """
     done: dict[int | None, set[int]] = defaultdict(set)
     folds = 0
     for run in runs:

@@ -158,7 +158,7 @@ def _apply(model: TrainedModel, images: Images, batch_size: int, bars: Bars) -> 
 
 
 def _root(files: Mapping[str, str]) -> Path:
-    """Derive the folder to which all image names are relative from the name and path of the first image.
+    """Return the folder to which all image names are relative; it is derived from the first image.
 
     Args:
         files: name of each image -> path of its file.

@@ -148,7 +148,7 @@ def read_weights(key: str, path: Path, sha256: str | None = None, max_bytes: int
 
 
 def _check_archive(payload: bytes) -> None:
-    """Check that a zip archive has no damaged or compressed member; files that are no zip archive are not checked.
+    """Check that a zip archive has no damaged or compressed member; other files are not checked.
 
     Compressed members are not allowed, because a small compressed file could fill the memory.
 
