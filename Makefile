@@ -40,8 +40,8 @@ test: setup  ## run all tests; writes only to outputs/
 $(NEXT_READY): constraints-next.txt $(DEV_READY)  # a layer over .venv with a few other packages
 	rm -rf $(NEXT)
 	$(BIN)/python -m venv --without-pip $(NEXT)
-	echo 'import site; site.addsitedir("$(abspath $(VENV))/lib/'"$$(ls $(NEXT)/lib)"'/site-packages")' \
-	    > $(NEXT)/lib/python*/site-packages/base.pth
+	packages=$$(cd $(NEXT)/lib/python*/site-packages && pwd) && \
+	    echo "import site; site.addsitedir('$(abspath $(VENV))/lib/$$(ls $(NEXT)/lib)/site-packages')" > "$$packages/base.pth"
 	$(BIN)/python -m pip --python $(NEXT)/bin/python install --quiet --disable-pip-version-check --no-deps \
 	    --requirement constraints-next.txt
 	@touch $@

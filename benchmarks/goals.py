@@ -7,8 +7,8 @@ class Entry(NamedTuple):
     """A benchmark entry: what is measured, and the goal.
 
     about: description for the table
-    most: the goal, as the highest value allowed
-    least: the goal, as the lowest value allowed; the entry has no goal if both are None
+    most: largest value that meets the goal; None = no upper limit
+    least: smallest value that meets the goal; None = no lower limit. Without both, the entry has no goal
     unit: "" for a ratio
     """
 

@@ -1,10 +1,11 @@
 """`python -m benchmarks.gpu_day --minutes 12`: run all GPU measurements within this time, most important first.
 
-resident     FixMatch steps with the images on the device: images per second, idle share, ratio to the bare step
+resident     FixMatch steps with the images on the device: images per second, idle share of the device, and the time
+             divided by that of the bare step (the minimum that FixMatch needs, see benchmarks/steps.py)
 host         the same with the unlabeled images in host memory
 float32      the same in float32
 compiled     compile=true
-encoding     images encoded by lite0
+encoding     images encoded by the encoder lite0
 ddp          a run with two processes and nccl, if there are two GPUs
 cifar10      FixMatch on CIFAR-10 with 40 and with 250 labels, for the remaining time, if the data are there
 
@@ -193,7 +194,7 @@ def _figures(summary: Row) -> Row:
 
 @contextlib.contextmanager
 def _time_limit(seconds: float) -> Iterator[threading.Event]:
-    """Return a context that stops a run by SIGTERM after some seconds; the run saves its state.
+    """Context manager that stops a run in its body after some seconds, by SIGTERM, so that the run saves its state.
 
     The value of the context is an event, which is set when the time is over. Outside the training, SIGTERM raises
     KeyboardInterrupt.
@@ -221,7 +222,7 @@ def _time_limit(seconds: float) -> Iterator[threading.Event]:
 
 @contextlib.contextmanager
 def _evaluations(day: Day, row: Row) -> Iterator[None]:
-    """Return a context that writes the validation accuracy of each evaluation to the results while a run continues."""
+    """Context manager that writes the validation accuracies of a run to the results while its body trains the run."""
     before, ended = set(day.runs.glob("gpu_day/*")), threading.Event()
 
     def follow() -> None:

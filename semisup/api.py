@@ -4,7 +4,7 @@
     table = semisup.compare("outputs/runs")
     labels, confidences = semisup.load(run).predict("images/")
 
-Errors are raised as the classes in `semisup.errors`. The functions restore the settings of torch, of warnings and of
+Errors are instances of the classes in `semisup.errors`. The functions restore the settings of torch, of warnings and of
 signals that they change.
 """
 
@@ -123,7 +123,7 @@ def _to_words(overrides: Sequence[str] | Mapping[str, object]) -> list[str]:
     """Convert overrides to the words that follow `semisup train` on a command line, such as `threshold.tau=0.9`.
 
     Raises:
-        SettingError: `overrides` is a single text.
+        SettingError: `overrides` is a single string.
     """
     if isinstance(overrides, str):
         raise SettingError("overrides", overrides, f'must be a list, such as ["{overrides}"], or a mapping')

@@ -30,7 +30,7 @@ class Plan(NamedTuple):
     """Plan of a confirmation: new runs of the best setting of a sweep, with new seeds.
 
     folder: folder of the runs of the confirmation
-    settings: the values of the best setting, for the keys that differ between the settings of the sweep
+    settings: key -> value in the best setting, only for the keys that have several values in the sweep
     config: the saved config of one run of the best setting
     identity: text that is the same for all configs that differ from `config` only in seeds, name and paths
     labels_only: the saved config of one run of the best labels-only setting; None if the sweep has none
@@ -136,7 +136,11 @@ def declare(comparison: Comparison, folder: Path, seeds: int) -> Plan:
 
 
 def labels_only_finished(plan: Plan) -> bool:
-    """Whether the labels-only runs of a plan are finished; they may be the same runs as the controls."""
+    """Whether the labels-only runs of a plan are finished for all seeds; True if the plan has none.
+
+    If the labels-only setting is also the setting of the controls (the runs of the best setting, but without unlabeled
+    images), its runs are these controls, which may be finished already.
+    """
     if plan.labels_only is None:
         return True
     identity = _identity(plan.labels_only)

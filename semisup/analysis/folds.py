@@ -1,4 +1,4 @@
-"""Find cross-validation folds without finished runs, and measure the overlap of the folds' training sets."""
+"""Find cross-validation folds without finished runs, and measure how much the training sets of the folds overlap."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,9 @@ def fold_count(run: Run) -> int | None:
 
 
 def overlap(runs: Sequence[Run]) -> float:
-    """Compute n_test / n_train: the number of held-out labels divided by the number of training labels.
+    """Compute n_test / n_train of cross-validation: the number of held-out labels / the number of training labels.
+
+    Confidence intervals depend on this ratio, because the training sets of the folds overlap.
 
     Returns:
         1 / (folds - 1); 0 if there are no folds, or if all runs hold out the same images.
@@ -28,7 +30,11 @@ def overlap(runs: Sequence[Run]) -> float:
 
 
 def missing_folds(runs: Iterable[Run]) -> list[int]:
-    """List the cross-validation folds that are not finished for at least one seed."""
+    """Return the indices of the cross-validation folds that at least one seed has no run of.
+
+    Args:
+        runs: the finished runs of one setting.
+    """
     done: dict[int | None, set[int]] = defaultdict(set)
     folds = 0
     for run in runs:

@@ -97,8 +97,8 @@ def read_label_history(folder: Path, count: int) -> LabelHistory:
 class _Reader:
     """Reader of pseudo_labels.csv, which has one row for each image and round.
 
-    The attributes hold the pseudo-labels as of the row that was read last. Their indices are numbers of images, in the
-    order in which the images first occur.
+    The attributes hold the pseudo-labels as of the row that was read last. They are indexed by image; images are
+    numbered from 0 in the order in which they first occur in the file.
     """
 
     def __init__(self) -> None:

@@ -16,19 +16,19 @@ METRIC_NAMES = {
 
 
 def selection_metrics(runs: Iterable[Run]) -> list[str]:
-    """List the values of `train.select_by` of the runs, sorted."""
+    """List the different values that `train.select_by` has in the runs, sorted."""
     return sorted({str(run.config["train"]["select_by"]) for run in runs})
 
 
 def with_selection(runs: Sequence[Run], chosen: Sequence[Run]) -> list[Run]:
-    """Return copies of the runs that know the metric by which they are ranked (`Run.select_by`).
+    """Return the runs with `Run.select_by` set to the metric by which the comparison ranks them.
 
-    The metric is the value of `train.select_by` of the chosen runs. It is accuracy if they have several values, or if a
-    finished run has no value of the metric, as in earlier versions.
+    The metric is the value of `train.select_by` in the chosen runs. It is accuracy if they have several values, or if a
+    finished run, such as one of an earlier version, did not record the metric.
 
     Args:
-        runs: all runs of a comparison, including reference runs.
-        chosen: the finished runs without their reference runs.
+        runs: all runs of a comparison, including reference runs (labels-only runs over which gains are computed).
+        chosen: the finished runs, without reference runs.
     """
     metrics = selection_metrics(chosen)
     if len(metrics) != 1 or metrics[0] == ACCURACY:
@@ -39,7 +39,7 @@ def with_selection(runs: Sequence[Run], chosen: Sequence[Run]) -> list[Run]:
 
 
 def selection_note(runs: Iterable[Run]) -> str:
-    """Write one sentence if the runs have several values of `train.select_by`, else ""."""
+    """Write a sentence saying that the runs have several values of `train.select_by`; "" if they have one value."""
     metrics = selection_metrics(runs)
     if len(metrics) < 2:
         return ""

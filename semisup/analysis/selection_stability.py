@@ -2,8 +2,8 @@
 
 Smaller validation sets are drawn many times, with at most n images of each class, without replacement. All runs with
 the same seed are evaluated on the same images. In every draw, the setting with the best mean accuracy over the seeds is
-selected (or with the best mean balanced accuracy, if settings are ranked by it). The weights of each run were selected
-on the whole validation set, so the shares are slightly too high.
+selected (or with the best mean balanced accuracy, if settings are ranked by it). The model of each run was selected on
+the whole validation set, so the estimates are slightly too high.
 """
 
 from collections.abc import Iterator, Sequence
@@ -46,8 +46,9 @@ def selection_stability(
         stored: cache of stored predictions.
 
     Returns:
-        One entry for each number in IMAGES_PER_CLASS that is smaller than the largest class; () for a single setting,
-        if a run stored no predictions, or if runs are ranked by another metric.
+        One entry for each number in IMAGES_PER_CLASS that is smaller than the number of images of the largest class.
+        () if there is a single setting, if a run stored no predictions, or if runs are ranked neither by accuracy nor
+        by balanced accuracy.
     """
     ranked_by = {run.select_by for runs in cells for run in runs}
     if not ranked_by <= {ACCURACY, BALANCED_ACCURACY}:
@@ -91,18 +92,19 @@ def _class_weights(targets: NDArray[numpy.int64], size: int) -> NDArray[numpy.fl
 def _iter_draws(
     targets: NDArray[numpy.int64], sizes: Sequence[int], number: int
 ) -> Iterator[tuple[int, slice, NDArray[numpy.float32]]]:
-    """Draw smaller sets of images at random, with several numbers of images per class.
+    """Draw smaller sets of images at random: in each draw, one set for each size.
 
     In each draw, a set with fewer images per class is a subset of one with more.
 
     Args:
         targets: (n,) true classes.
-        sizes: numbers of images per class.
+        sizes: for each set, the largest number of images of a class.
         number: seed of the random draws.
 
     Yields:
-        (index, draws, drawn): index in `sizes`; range of the numbers of the draws, as a slice; (number of draws in the
-        range, n) array, 1 = the image is drawn, 0 = it is not.
+        (index, draws, drawn) for each size and each block of draws. index: index of the size in `sizes`. draws: the
+        indices of the draws in this block, as a slice. drawn: (number of these draws, n), 1 = the image is drawn, 0 =
+        it is not.
     """
     generator = numpy.random.Generator(numpy.random.Philox(key=[number, 0]))
     members = [numpy.flatnonzero(targets == each) for each in numpy.unique(targets)]

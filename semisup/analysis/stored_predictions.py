@@ -15,10 +15,10 @@ from semisup.record.probabilities import Probabilities, read_probabilities
 class SplitPredictions:
     """Predictions of one run for the n images of one split whose class is known, sorted by path.
 
-    images: number that identifies the set of images; it is equal in runs with the same images
-    targets: (n,) numbers of the true classes; a class name has the same number in all runs
+    images: id of the set of images; it is equal in runs with the same images
+    targets: (n,) indices of the true classes; a class name has the same index in all runs
     correct: (n,) whether the predicted class is the true class
-    lines: (n,) line of each image in predictions.csv, from 0
+    lines: (n,) index of each image's line in predictions.csv, from 0
     """
 
     images: int
@@ -27,7 +27,7 @@ class SplitPredictions:
     lines: NDArray[numpy.int64]
 
     def weights(self, measure: str) -> NDArray[numpy.float64]:
-        """Compute the weight of each image, (n,) with mean 1; the mean of weight * correct is the measure.
+        """Compute the weight of each image, (n,) with mean 1, so that the mean of weight * correct is `measure`.
 
         Args:
             measure: ACCURACY (every weight is 1) or BALANCED_ACCURACY (the weights of each class have the same sum).
@@ -59,8 +59,9 @@ class StoredPredictions:
         """Read the class probabilities that a run stored for its `validation` or `test` images.
 
         Returns:
-            The numbers of the K classes, as in `SplitPredictions.targets`, and the probabilities, (n, K) float32, in
-            the order of `of(run, split)`. None if the run stored no probabilities, or if the file is damaged.
+            (classes, probabilities). classes: index of each of the K classes, as in `SplitPredictions.targets`.
+            probabilities: (n, K) float32; the images are in the order of `of(run, split)`.
+            The result is None if the run stored no probabilities, or if the file is damaged.
         """
         predictions, names = self.of(run, split), class_names(run.folder)
         if predictions is None:

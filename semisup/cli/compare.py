@@ -79,8 +79,12 @@ def compare(
         folders: folders of runs; the files are written into the first one.
         console: terminal on which the comparison is printed.
         track: settings of the tracker, as `tracking.KEY=VALUE`; None = upload nothing.
+<<<<<<< HEAD
         confirms: if the runs confirm a sweep (repeat its best setting with new seeds), the folder and the comparison of
             this sweep; else None.
+=======
+        confirms: (folder, comparison) of a sweep, if the runs are its confirmation: its best setting with new seeds.
+>>>>>>> passB
 
     Returns:
         The exit status 0.
@@ -142,7 +146,8 @@ def _prepare_upload(
         track: settings of the tracker, as `tracking.KEY=VALUE`.
 
     Returns:
-        A function of the folder with the files of the comparison. It uploads them, and returns lines for the user.
+        A function that uploads the comparisons and returns lines to print. Its argument is the folder that contains
+        the files of the comparison.
 
     Raises:
         SettingError: a word of `track` is not a valid setting.

@@ -19,8 +19,9 @@ CHECKED_BY = {"model.weights": ("model.sha256", "file"), "from.run": ("from.chec
 def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[str, Any]:
     """Replace the settings of a saved config that cannot change results (such as folders) by those of the user.
 
-    Settings that the user does not give are replaced by their default values: the keys in CALLER_KEYS, `encoder.cache`,
-    and the settings of the data set that depend on the machine.
+    The keys in CALLER_KEYS, `encoder.cache` and the settings of the data set that depend on the machine get their
+    default values if the user does not give them; only a saved `tracking=none` is kept. All other settings that the
+    user does not give keep their saved values.
 
     Args:
         config: the saved config.
@@ -75,12 +76,13 @@ def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[s
 
 
 def _default_overrides(config: dict[str, Any], given: dict[str, Any]) -> list[str]:
-    """List the overrides (KEY=VALUE) from which Hydra composes the default values for this user.
+    """List the overrides (KEY=VALUE) from which Hydra composes a config with the default values for this user.
 
-    They choose the data set and the encoder of the saved config, and the user's tracker and output folder.
+    The overrides name the data set and the encoder of the saved config, and the tracker and output folder that the user
+    has given.
 
     Args:
-        config: the saved config. It may be damaged, so an option that does not exist is ignored.
+        config: the saved config. It may be damaged, so options that do not exist are ignored.
         given: the user's settings, as key -> value.
     """
     from semisup.config.compose import option_files

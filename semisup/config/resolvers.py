@@ -42,10 +42,10 @@ def concurrent_runs(launcher: DictConfig) -> int:
 
 
 def visible_gpus() -> list[str]:
-    """List the GPUs that this process can use, by their names in the environment variable CUDA_VISIBLE_DEVICES.
+    """List the GPUs that this process can use, as they are named in the environment variable CUDA_VISIBLE_DEVICES.
 
-    The list ends before the first entry that is empty or -1, as in CUDA. If the variable is not set, the result is the
-    numbers of all GPUs. CUDA is not initialized.
+    The list ends before the first entry that is empty or -1, as in CUDA. If the variable is not set, the indices of all
+    GPUs are returned, as text. CUDA is not initialized.
     """
     if (visible := os.environ.get(VISIBLE)) is not None:
         return list(takewhile(lambda each: each not in NO_GPU, (each.strip() for each in visible.split(","))))

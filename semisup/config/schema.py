@@ -184,7 +184,7 @@ def _build(config: DictConfig | ConfigDict, *, elsewhere: bool, weights: bool) -
 
 
 def _check_start_of_probe(config: ConfigDict) -> None:
-    """Raise SettingError if a probe has the setting `from.run`, because a probe trains no network."""
+    """Raise SettingError if a probe (a run that only fits a classifier to features) has the setting `from.run`."""
     parent, probe = config.get("from"), config.get("probe")
     if not isinstance(parent, dict) or parent.get("run") is None or not isinstance(probe, dict):
         return
@@ -247,12 +247,12 @@ def _takes_features(name: str) -> bool:
 def _ignored_nodes(method: Any, config: ConfigDict) -> ConfigDict:
     """Return fixed values for settings that have no effect in this run.
 
-    In a run without unlabeled images, these are the settings that concern only unlabeled images; so the saved config of
-    a control does not depend on the run for which it is trained. In other runs, it is the setting `loss.momentum`,
-    which has an effect only with `loss.unlabeled=estimate`; it gets its default value.
+    In a run without unlabeled images, these are the settings that concern only unlabeled images. Therefore all runs
+    that differ only in these settings have the same control (the same run without unlabeled images). In other runs, it
+    is the setting `loss.momentum`, which has an effect only with `loss.unlabeled=estimate`; it gets its default value.
 
     Returns:
-        Name of the config node -> content.
+        Name of the config node, such as `threshold` -> the content that replaces it.
     """
     if method.uses_unlabeled:
         loss = config["loss"]

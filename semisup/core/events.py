@@ -80,11 +80,11 @@ class BurnInEnd(Event):
 class PoolLabeled(Event):
     """The end of a labeling of the unlabeled set.
 
-    round: number of the labeling: 1, 2, ...
+    round: index of the labeling, counted from 1
     labels: pseudo-labels computed by the model, on the CPU, in the order of the unlabeled set
     selection: weights and final pseudo-labels from the threshold policy, in the same order; target -1 = no pseudo-label
     metrics: name in metrics.jsonl -> value
-    classes: numbers of pseudo-labels of each class
+    classes: counts of the pseudo-labels of each class
     what_if: coverage and accuracy of the pseudo-labels for many confidence thresholds
     scores: (N,) float32 on the CPU, score of each unlabeled image; images with a low score are rejected, as if they
         belonged to none of the classes; None with `reject=none`

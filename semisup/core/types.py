@@ -50,7 +50,7 @@ class Prefetchable(Protocol):
 class Encoded(Protocol):
     """Interface of a set of images that are replaced by stored features of a frozen encoder.
 
-    A batch of such images is not a tensor of pixels, but (U,) int64: their row numbers in the table of features.
+    A batch of such images is not a tensor of pixels, but (U,) int64: their row indices in the table of features.
     """
 
     def plain(self, batch: Tensor, /) -> Tensor:
@@ -106,8 +106,8 @@ class Predictions(NamedTuple):
     """Predictions for n images of known class.
 
     paths: n names
-    targets, predicted: n numbers in [0, K), the true and the predicted class
-    confidence: n numbers in [0, 1], the probability of the predicted class
+    targets, predicted: n class indices in [0, K), the true and the predicted class
+    confidence: n values in [0, 1], the probability of the predicted class
     """
 
     paths: list[str]
@@ -120,8 +120,8 @@ class PolicyContext(NamedTuple):
     """Input of a threshold policy in addition to the pseudo-labels.
 
     progress: completed fraction of the training, in [0, 1]
-    labeled: predictions for the labeled images of the batch, or of the whole set if the whole unlabeled set is labeled
-        at once; None if the policy needs none
+    labeled: predictions for labeled images; None if the policy needs none. They are those of the batch, or all labeled
+        images if the whole unlabeled set is labeled at once
     epoch: number of completed epochs
     class_shares: (K,) float in [0, 1], fraction of the labeled images in each class; None = unknown
     """

@@ -132,7 +132,7 @@ def _read_splits(
 
 @contextmanager
 def _attach_report(report: dict[str, Any]) -> Iterator[None]:
-    """Context manager that attaches the data report to a DataError, whose message names only some of the files."""
+    """Context manager that attaches `report` to a DataError from its body, whose message names only some files."""
     try:
         yield
     except DataError as error:
@@ -172,7 +172,8 @@ def _assign_to_splits(
     """Gather the images of each split from the decoded lists of files.
 
     Args:
-        numbers: split -> (n,) int64, the number of each file of the split, counted from 0 through all lists.
+        numbers: split -> (n,) int64, index of each file of the split; files are counted from 0 through all lists, one
+            list after another.
         lists: name of the list -> its decoded images.
         limit: largest size in bytes of a split in memory; a larger one stays on disk.
     """
@@ -232,7 +233,7 @@ def _check_quarantined(split: str, bad: Mapping[str, str], count: int, max_bad_f
         max_bad_fraction: largest allowed fraction of unusable files.
 
     Raises:
-        DataError: there are more unusable files.
+        DataError: the fraction of unusable files is larger than that.
     """
     if not bad:
         return

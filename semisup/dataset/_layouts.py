@@ -31,10 +31,11 @@ AUTO = "auto"
 class Layout(NamedTuple):
     """A layout of the files of a data set: its functions and its description.
 
-    expects: the folders and files of the layout, for messages
-    matches: whether the files of a data set have this layout; called if the user names no layout
-    scanned: key of the setting -> folders in which all images are used, so that the program must not write images there
-    read: list the files of each set
+    expects: description of the folders and files, for messages
+    matches: function that returns whether a data set has this layout; called if the user names no layout
+    scanned: function that returns the folders in which every image is used, so that the program must not write images
+        into them: key of a setting, such as `unlabeled` -> folders
+    read: function that lists the files of each set
     """
 
     expects: str
@@ -123,7 +124,7 @@ ADVICE: Mapping[str, str] = {
 
 
 def _advice(source: Source, layout: str) -> str:
-    """Return advice for the user: how to use a layout. For `table`, it contains the path of the first table."""
+    """Return advice for the user on how to use a layout; for `table`, with the path of a table in the root, if any."""
     tables = source.tables()
     if layout != "table" or not tables or not Path(source.shown(".")).is_dir():
         return ADVICE[layout]
@@ -168,9 +169,8 @@ def _one_class(source: Source) -> DataError | None:
 def _other_roots(source: Source, names: SetNames) -> list[str]:
     """List the folders that the user may have meant as the root of the data set.
 
-    These are the subfolders and the parent folder of the root, if their files match the layout `splits`. If the root
-    has no subfolders, it may be the folder of a single class; then its parent is also listed if it consists of such
-    folders.
+    These are the subfolders and the parent folder of the root, if their files match the layout `splits`. A root without
+    subfolders may be the folder of a single class; then its parent is also listed if it contains only class folders.
     """
     roots = []
     is_flat = not source.subfolders(".")

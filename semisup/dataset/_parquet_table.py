@@ -24,7 +24,7 @@ def read_parquet_table(
         required: the columns without which the table cannot be used.
 
     Raises:
-        SettingError: there is no column with a name in `chosen`.
+        SettingError: a column that `chosen` names does not exist.
         DataError: the file is damaged, a required column is missing, or pyarrow is not installed.
     """
     try:

@@ -55,7 +55,7 @@ def find_columns(
         FILE, CLASS or SPLIT -> index of the column. Columns that are not required may be missing.
 
     Raises:
-        SettingError: there is no column with a name in `chosen`.
+        SettingError: a column that `chosen` names does not exist.
         DataError: a required column is not recognized, or several columns are possible.
     """
     positions: dict[str, int] = {}

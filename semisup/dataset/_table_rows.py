@@ -12,7 +12,7 @@ class Table:
     """The rows of a table, one list per column.
 
     shown_path: path of the table, for messages
-    rows: number of each row, for messages: lines of a text file from 1, rows of Parquet from 0
+    rows: for each row, its number in messages: the line of a text file, from 1, or the row of a Parquet file, from 0
     files: names of image files, as in the table; "" = an image in the table itself that has no name, or
         a row without a file name
     classes: names of classes, in the Unicode form NFC and printable; "" = no class. None = there is no such column

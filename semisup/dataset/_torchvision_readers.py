@@ -16,14 +16,14 @@ from semisup.runtime.torchvision_compat import torchvision
 class ReaderSpec(NamedTuple):
     """Description of a data set of torchvision.
 
-    reader: name of the class in torchvision.datasets
+    reader: name of the reader, a Python class in torchvision.datasets
     channels: C, the number of channels of an image
-    train, test: argument (name, value) with which the class reads the training and the test images
-    planes: function from an object of the class to its pixels, (n, C, s, s)
-    targets: name of the attribute with the class numbers
-    classes: class names; empty if the object has them
+    train, test: argument (name, value) with which the reader reads the training and the test images
+    planes: function that returns the pixels of an instance of the reader, (n, C, s, s)
+    targets: name of the reader's attribute with the class index of each image
+    classes: names of the image classes; empty if the reader has an attribute `classes`
     files: required files, relative to `dataset.root`
-    own_unlabeled: images that are published without classes: the argument (name, value) with which the class reads
+    own_unlabeled: images that are published without classes: the argument (name, value) with which the reader reads
         them, their file, and the number of bytes per image; None = there are no such images
     """
 
@@ -42,7 +42,7 @@ class ReaderLabels(NamedTuple):
     """Labels of a data set of torchvision.
 
     classes: K names
-    train, test: (n,) int64 in [0, K), class numbers of the training and the test images
+    train, test: (n,) int64 in [0, K), class indices of the training and the test images
     own_unlabeled: number of images that are published without classes
     """
 
@@ -53,25 +53,25 @@ class ReaderLabels(NamedTuple):
 
 
 def nchw(reader: Any) -> Pixels:
-    """Return the pixels of a torchvision data set that stores them as (n, C, s, s)."""
+    """Return the pixels, (n, C, s, s), of a torchvision data set that stores them in this order."""
     pixels: Pixels = reader.data
     return pixels
 
 
 def nhwc(reader: Any) -> Pixels:
-    """Return the pixels of a torchvision data set that stores them as (n, s, s, C), converted to (n, C, s, s)."""
+    """Return the pixels, (n, C, s, s), of a torchvision data set that stores them as (n, s, s, C)."""
     pixels: Pixels = reader.data.transpose(0, 3, 1, 2)
     return pixels
 
 
 def grayscale(reader: Any) -> Pixels:
-    """Return the pixels of a torchvision data set that stores them as (n, s, s), converted to (n, 1, s, s)."""
+    """Return the pixels, (n, 1, s, s), of a torchvision data set that stores them as (n, s, s)."""
     pixels: Pixels = reader.data.numpy()[:, None]
     return pixels
 
 
 def by_flag(reader: str, channels: int, planes: Callable[[Any], Pixels], files: tuple[str, ...]) -> ReaderSpec:
-    """Describe a torchvision data set whose class has an argument `train`: True = training, False = test images."""
+    """Describe a data set whose reader has an argument `train`: True for training images, False for test images."""
     return ReaderSpec(
         reader=reader,
         channels=channels,
@@ -85,7 +85,7 @@ def by_flag(reader: str, channels: int, planes: Callable[[Any], Pixels], files: 
 
 
 def idx_source(reader: str) -> ReaderSpec:
-    """Describe a torchvision data set whose files have the format of MNIST: gray images in four IDX files."""
+    """Describe a torchvision data set of gray images that is stored like MNIST, in four IDX files."""
     files = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
     return by_flag(reader, 1, grayscale, tuple(f"{reader}/raw/{file}-ubyte" for file in files))
 
@@ -95,7 +95,7 @@ _labels: dict[tuple[ReaderSpec, Path, tuple[tuple[int, int], ...]], ReaderLabels
 
 
 def read_labels(source: ReaderSpec, root: Path, download: bool) -> ReaderLabels:
-    """Read the class numbers of all images of a torchvision data set.
+    """Read the class indices of all images of a torchvision data set.
 
     Args:
         root, download: the settings `dataset.root` and `dataset.download`.
@@ -141,13 +141,13 @@ def _stamps(source: ReaderSpec, root: Path) -> tuple[tuple[int, int], ...]:
 def open_reader(
     name: str, files: tuple[str, ...], root: Path, download: bool, *arguments: tuple[str, bool | str]
 ) -> Any:
-    """Open a data set with the class of torchvision.datasets.
+    """Open a data set with its reader, a Python class in torchvision.datasets.
 
     Args:
-        name: name of the class.
+        name: name of the reader.
         files: required files, relative to `root`, for the error message.
         root, download: the settings `dataset.root` and `dataset.download`.
-        arguments: further keyword arguments of the class, as (name, value).
+        arguments: further keyword arguments of the reader, as (name, value).
 
     Raises:
         SettingError: files are missing.

@@ -1,8 +1,8 @@
-"""Read and write one file of a pack of features (a segment), which is never changed after it is written.
+"""Read and write a segment: one file of a pack (a folder of stored features), never changed after it is written.
 
 A segment has one row for each of n images: D features in each of K views. It contains, in this order:
 
-    prefix: magic bytes, version of the format, n, K, D, sha256 of (n, K, D) and the header
+    prefix: magic bytes, version of the format, n, K, D, and a sha256 of n, K, D and the header together
     header: (n, 32) uint8, the digest of each image; (n, 16) uint8, the checksum (BLAKE2b) of each row
     rows: (n, K, D) float16
 """
@@ -24,7 +24,7 @@ SUFFIX = ".rows"
 
 
 class Segment(NamedTuple):
-    """The verified header of one feature file.
+    """The verified header of one segment (feature file).
 
     digests: digest of the image of each row
     checksums: (n, 16) uint8, checksum of each row

@@ -19,8 +19,8 @@ class ArchiveListing:
     folders: paths of all folders
     ignored: (path of the folder, reason or suffix) -> number of files in this folder that are not read
     ignored_names: name of each file that is not read -> reason or suffix; empty if not requested
-    collision: text for messages that names two archives with a file of the same name; "" = there are none. If there
-        are, each name in this listing begins with the file name of its archive
+    collision: message that names two archives with a file of the same name; "" = there are none. If there are such
+        archives, the name of each file in this listing begins with the file name of its archive
     """
 
     images: list[ArchivedImage] = field(default_factory=list)
@@ -52,7 +52,7 @@ def put_below(listing: ArchiveListing, folder: str) -> ArchiveListing:
 
 
 def images_inside(images: Sequence[ArchivedImage], folder: str) -> tuple[int, int]:
-    """Return the start and end positions of the images inside a folder in the sorted list `images`."""
+    """Return (start, end) so that `images[start:end]` are the images inside a folder; `images` is sorted by name."""
     begin = bisect_left(images, f"{folder}/", key=lambda image: image.name)
     return begin, bisect_left(images, f"{folder}0", begin, key=lambda image: image.name)  # "0" comes after "/"
 

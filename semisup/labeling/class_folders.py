@@ -25,10 +25,10 @@ class PlacedImage(NamedTuple):
 
 
 def place_images(paths: Sequence[str], labels: Iterable[PseudoLabel]) -> list[PlacedImage]:
-    """Choose the path of each image with a pseudo-label in the folder of its class.
+    """Choose a path for each image with a pseudo-label: inside the folder of its class.
 
-    Inside this folder, an image has its path relative to the common folder of all unlabeled images, so that images with
-    the same name do not collide.
+    The path inside this folder is the path of the image relative to the common folder of all unlabeled images, so that
+    images with the same file name do not collide.
 
     Args:
         paths: paths of all unlabeled images.

@@ -1,8 +1,8 @@
 """Write tasks and the labeling config for Label Studio, with the model's predictions as pre-annotations.
 
-https://labelstud.io/guide/predictions describes the format of the tasks. The choices in the labeling config are named
-`class`, and each task has the key `file`. Therefore Label Studio's CSV export has the columns `file` and `class`, and
-can be used as a table of labels.
+https://labelstud.io/guide/predictions describes the format of the tasks. Each task contains the file name under the key
+`file`, and the user's choice gets the name `class`. Therefore Label Studio's CSV export has the columns `file` and
+`class`, and can be used as a table of labels.
 """
 
 import json

@@ -32,7 +32,7 @@ Floats = NDArray[numpy.float32]
 class ImageSet:
     """The n images of one split.
 
-    names: names in the files of the run
+    names: names of the images in the files of the run, such as predictions.csv
     paths: paths of the image files
     files: names for tables: paths relative to `RunData.root`
     targets: (n,) given classes; -1 = unlabeled
@@ -158,7 +158,7 @@ def _apply(model: TrainedModel, images: Images, batch_size: int, bars: Bars) -> 
 
 
 def _root(files: Mapping[str, str]) -> Path:
-    """Find the folder to which the names of the images are relative, from the first image.
+    """Return the folder to which all image names are relative; it is derived from the first image.
 
     Args:
         files: name of each image -> path of its file.

@@ -15,7 +15,7 @@ SMALLEST_SIDE = 4  # pixels; blocks do not pool below it
 class SmallCnn:
     """Settings of the small convolutional network.
 
-    widths: number of channels of each block; a block halves the side of the image if the result has at least 4 pixels
+    widths: number of channels of each block; a block halves the side of its input if the new side is at least 4 pixels
     """
 
     widths: list[int]

@@ -1,7 +1,7 @@
 """Arrange a comparison as a grid of heat-map cells, each with a text and a link to a run.
 
 The axes are threshold and augmentation strength if both differ between the runs, else the two settings with the most
-values. If the setting on the vertical axis does not affect the control (the same run without unlabeled images), a line
+values. If the setting on the vertical axis does not affect the control (the same run without unlabeled images), a row
 of cells below the grid shows the control of each column.
 """
 
@@ -36,7 +36,7 @@ class Axis:
     values: list[tuple[Any, ...]]
 
     def place(self, settings: FlatSettings) -> int | None:
-        """Return the index of the axis value that equals the one in `settings`; None if there is none."""
+        """Return the position on the axis, from 0, that has the values in `settings`; None if there is none."""
         text = canonical([settings.get(key) for key in self.keys])
         return next((index for index, value in enumerate(self.values) if canonical(list(value)) == text), None)
 
@@ -54,10 +54,10 @@ class HeatmapCell:
     """A cell of a heat map.
 
     x: 0 for the leftmost column
-    y: number of the line of cells, counted upwards from 0; CONTROL for the line of control runs, drawn below line 0
-    value: mean and spread; None = the cell is hatched
+    y: index of the row, counted upwards from 0; CONTROL for the row of control runs, which is drawn below row 0
+    value: mean and spread of the accuracy or gain over the seeds; None = there is no value, and the cell is hatched
     folder: the run to which the cell links: the best of the cell's runs on validation; None if there is no run
-    bold: whether the interval of the gain lies above 0
+    bold: whether the confidence interval of the gain lies above 0
     best: whether the cell shows the best row of the comparison
     """
 
@@ -72,7 +72,7 @@ class HeatmapCell:
 
 @dataclass(frozen=True)
 class Grid:
-    """Cells of the two heat maps: accuracy (with a line for the controls) and gain.
+    """Cells of the two heat maps: accuracy (with a row for the controls) and gain.
 
     split: the split on which the accuracies are measured, test or validation
     """

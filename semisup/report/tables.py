@@ -34,7 +34,7 @@ class Column:
     key: name of the column in a filter that the user types in the HTML page
     number: whether the cells begin with a number
     sorted: whether the lines are in descending order of this column
-    priority: on a narrow terminal, columns with the highest number are left out first
+    priority: on a narrow terminal, columns with the highest value of `priority` are left out first
     """
 
     key: str
@@ -146,7 +146,7 @@ def runs_table(comparison: Comparison, link: Link, suffix: str = "") -> Table:
 
 
 def references_table(comparison: Comparison) -> Table | None:
-    """Create the table of reference runs (controls, baselines, ...); None if there are none."""
+    """Create the table of reference runs (labels-only runs over which gains are computed); None without such runs."""
     references = comparison.references
     if not references:
         return None
@@ -288,7 +288,11 @@ def _run_cells(comparison: Comparison, run: Run, link: Link) -> list[Cell]:
 
 
 def _gain_cell(row: Row, kind: str) -> Cell:
-    """Create the table cell of a gain: green if its interval lies above 0, yellow if the gain is unknown."""
+    """Create the table cell of a gain: green if its confidence interval lies above 0, yellow if the gain is unknown.
+
+    Args:
+        kind: the runs over which the gain is computed: CONTROL, LABELS_ONLY or BASELINE.
+    """
     pairs = row.references(kind)
     if not pairs:
         return Cell("")

@@ -119,7 +119,7 @@ def _load_packs(
     """Load the stored features of a run; compute those that are missing.
 
     Args:
-        images: key of the run's images in the cache `_digests`.
+        images: key of the run's images in `_digests`, the cache of image digests.
 
     Returns:
         Name of the pack (PLAIN, AUGMENT or WEAK) -> its features.
@@ -161,7 +161,7 @@ def _forget_packs(images: tuple[object, ...], used: set[tuple[object, ...]], roo
     removed only if they do not fit into `room`, the oldest first.
 
     Args:
-        images: key of the present run's images; the keys of their features in `_encoded` begin with it.
+        images: key of the present run's images, with which the keys of their features in `_encoded` begin.
         used: keys of the features that the present run uses; these are not removed.
         room: number of bytes of memory for features that the present run does not use.
     """
@@ -237,11 +237,19 @@ def _on_features(
 
 
 def _scaled_length(settings: TrainingConfig) -> float | None:
+<<<<<<< HEAD
     """Return the length to which stored features are scaled once, before the training, instead of in every step.
 
     Returns:
         None if the model does not scale its input, if the method mixes images before the scaling, or if the model is
         compiled, so that its scaling would be rounded differently.
+=======
+    """Return the length to which stored features can be scaled once, instead of by the model in every step.
+
+    Returns:
+        None if features cannot be scaled in advance: the first step of the model is not a scaling, the method mixes
+        images before the model scales them, or the model is compiled, so that it would round the scaling differently.
+>>>>>>> passB
     """
     model = settings.model
     if settings.compile or getattr(settings.method, "mixes_unlabeled", False):

@@ -1,7 +1,7 @@
 """Write the predictions of a classifier as a table in CSV or Parquet, with one row for each image.
 
     path, class, confidence, problem      `problem` is the reason why the image could not be read
-    score, rejected                       score by the option `reject`; 1 if it is below the rejection limit, else 0
+    score, rejected                       score from the option `reject`; 1 = it is below the rejection limit, 0 = not
     class_2, confidence_2, ...            the next most probable classes
     probability/CLASS                     probability of each class
     embedding/0, embedding/1, ...         embedding, in CSV; in Parquet, one column `embedding` of lists
@@ -61,7 +61,7 @@ class PredictionColumns:
         return [f"probability/{name}" for name in self.classes] if self.probabilities else []
 
     def of_embedding(self) -> list[str]:
-        """Return the names of the columns with the embedding in CSV."""
+        """Return the names of the columns with the embedding in a CSV table, one for each of its values."""
         return [f"embedding/{place}" for place in range(self.dimension or 0)]
 
 
@@ -95,7 +95,7 @@ def _csv_rows(columns: PredictionColumns, batch: ClassifiedBatch) -> Iterator[li
 
 
 def _order(columns: PredictionColumns, batch: ClassifiedBatch) -> Any:
-    """Return the numbers of the most probable classes of each image, most probable first: (n, top) int64."""
+    """Return the indices of the most probable classes of each image, most probable first: (n, top) int64."""
     return (-batch.probabilities).argsort(axis=1, kind="stable")[:, : columns.top]
 
 

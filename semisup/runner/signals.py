@@ -40,8 +40,8 @@ class StopHandler:
     """Context that handles stop signals; at its end, the previous handlers are restored.
 
     asked: exception for the stop signal that was received, to be raised after the state is saved; None = no signal
-    wait: whether a signal is stored in `asked`; if False, the exception is raised at once, because there is no state to
-        save yet
+    wait: whether a signal is only stored in `asked`. If False, the exception is raised at once, because there is no
+        state to save yet
     """
 
     def __init__(self) -> None:

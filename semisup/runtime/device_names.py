@@ -11,7 +11,7 @@ import torch
 
 
 def device_name(device: str) -> str:
-    """Return the name of a GPU; for `mps`, the GPU of a Mac, the name of the chip.
+    """Return the name of a GPU. For the GPU of a Mac (`mps`), this is the name of the chip.
 
     Args:
         device: `cuda`, `cuda:N` or `mps`.
@@ -20,7 +20,7 @@ def device_name(device: str) -> str:
 
 
 def libraries(device: str) -> dict[str, Any]:
-    """Return the versions of CUDA and cuDNN, by name; for `mps`, the GPU of a Mac, the version of macOS."""
+    """Return name -> version of CUDA and cuDNN or, for the GPU of a Mac (`mps`), of macOS."""
     if device == "mps":
         return {"macos": platform.mac_ver()[0] or None}
     return {"cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}

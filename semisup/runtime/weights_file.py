@@ -148,10 +148,15 @@ def read_weights(key: str, path: Path, sha256: str | None = None, max_bytes: int
 
 
 def _check_archive(payload: bytes) -> None:
-    """Check that no part of a weights file is damaged or compressed, if the file is a zip archive.
+    """Check that a zip archive has no damaged or compressed member; other files are not checked.
+
+    Compressed members are not allowed, because a small compressed file could fill the memory.
+
+    Args:
+        payload: content of a weights file.
 
     Raises:
-        ValueError: a part is damaged or compressed; a small compressed file could fill the memory.
+        ValueError: a member is damaged or compressed.
     """
     if not zipfile.is_zipfile(io.BytesIO(payload)):
         return

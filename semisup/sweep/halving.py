@@ -48,7 +48,7 @@ def group_by_setting(plan: Sequence[Sequence[str]]) -> dict[tuple[str, ...], lis
         plan: overrides (KEY=VALUE) of each job.
 
     Returns:
-        Setting -> numbers of its jobs. The setting consists of the overrides of a job, without the seed, fold and split
+        Setting -> indices of its jobs. The setting consists of the overrides of a job, without the seed, fold and split
         seed, and without the overrides that all jobs have.
     """
     common = set.intersection(*map(set, plan)) if plan else set()
@@ -61,14 +61,14 @@ def group_by_setting(plan: Sequence[Sequence[str]]) -> dict[tuple[str, ...], lis
 
 
 def halving_batches(store: JobStore, rungs: list[float], eta: float) -> Iterator[list[int]]:
-    """Yield the numbers of the jobs to run next: one list for each rung, and one for the rest of the training.
+    """Yield the indices of the jobs to run next: one list for each rung, and one for the rest of the training.
 
     The iteration ends early in two cases: the sweep was stopped, or every setting has a failed run.
 
     Args:
         store: record of the jobs of the sweep.
         rungs: shares of the training, such as 0.2, after which settings are compared; in increasing order.
-        eta: at each rung, 1/eta of the settings continue.
+        eta: the best 1/eta of the settings continue after each rung.
     """
     plan = store.plan() or []
     settings = group_by_setting(plan)
@@ -107,14 +107,14 @@ def halving_batches(store: JobStore, rungs: list[float], eta: float) -> Iterator
 def group_by_runs(
     settings: dict[tuple[str, ...], list[int]], entries: dict[int, Entry]
 ) -> dict[tuple[str, ...], list[tuple[str, ...]]]:
-    """Group the settings that lead to the same runs, so that each run is compared only once.
+    """Group the settings whose jobs have the same runs, so that each run is compared only once.
 
     An example is `threshold.tau=0.7,0.9` with `method.lambda_unlabeled=0`: no threshold is used, so both values of tau
     have the same run.
 
     Args:
-        settings: setting -> numbers of its jobs.
-        entries: number of a job -> its recorded state.
+        settings: setting -> indices of its jobs.
+        entries: index of a job -> its recorded state.
 
     Returns:
         The first setting of each group -> all settings of the group.
@@ -189,7 +189,7 @@ def _line(number: int, rungs: int, decision: list[dict[str, Any]]) -> str:
     """Write the line that is printed after the settings were compared at a rung.
 
     Args:
-        number: number of the rung, from 1.
+        number: index of the rung, counted from 1.
         rungs: number of rungs.
         decision: for each setting, its `overrides`, `score` and `step`, and whether it `continues`.
     """

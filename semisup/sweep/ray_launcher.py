@@ -60,7 +60,7 @@ class RayLauncher(Launcher):
 
         Args:
             job_overrides: overrides of each job.
-            initial_job_idx: number of the first job.
+            initial_job_idx: index of the first job.
         """
         for key, value in ENVIRONMENT.items():
             os.environ.setdefault(key, value)
@@ -78,13 +78,13 @@ class RayLauncher(Launcher):
 
 
 def _numbered(overrides: list[str], position: int) -> tuple[int, list[str]]:
-    """Separate the number of a job from its overrides, which can contain it as `+hydra.job.env_set.SEMISUP_JOB=3`.
+    """Find the index of a job in its overrides, which can contain it as `+hydra.job.env_set.SEMISUP_JOB=3`.
 
     Args:
-        position: the number of the job if its overrides contain none.
+        position: the index to return if the overrides contain none.
 
     Returns:
-        The number, and the other overrides.
+        The index, and the overrides without it.
     """
     numbers = [word.removeprefix(NUMBER_WORD).strip("'") for word in overrides if word.startswith(NUMBER_WORD)]
     words = [word for word in overrides if not word.startswith(NUMBER_WORD)]
@@ -123,7 +123,7 @@ class RayJobs:
         Args:
             config: the config of the sweep, with the settings of Hydra.
             remote: options of each Ray task, such as `num_cpus`.
-            jobs: number of each job -> its overrides.
+            jobs: index of a job -> its overrides.
         """
         import ray
 
@@ -143,7 +143,7 @@ class RayJobs:
         self.accuracies: dict[int, float | None] = {}
 
     def run(self) -> dict[int, float | None]:
-        """Run all jobs, and return their numbers -> validation accuracies.
+        """Run all jobs, and return: index of a job -> its validation accuracy.
 
         If the node of a job is lost, the job is submitted again at once. If only the process of a job is lost, perhaps
         by a fault of the job, the job runs again alone after all others; if its process is lost again, the job has
@@ -177,7 +177,7 @@ class RayJobs:
         self.running[self.task.remote(number, self.jobs[number], self.context)] = number
 
     def _collect(self) -> list[int]:
-        """Wait for the submitted jobs; return the numbers of the jobs whose process crashed."""
+        """Wait for the submitted jobs; return the indices of the jobs whose process crashed."""
         import ray
         from ray import exceptions
 
@@ -219,7 +219,7 @@ def run_in_ray(number: int, overrides: list[str], context: JobContext) -> float 
     """Run one job in a process of Ray; return the validation accuracy of its run, or None if it has none.
 
     Args:
-        number: number of the job.
+        number: index of the job.
         overrides: overrides (KEY=VALUE) of the job.
         context: settings that all jobs share.
     """

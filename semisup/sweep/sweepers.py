@@ -87,7 +87,7 @@ def _require_one_metric(command: "ComposedCommand", sweeper: str) -> None:
 
 
 def _require_same_data(plan: Sequence[Sequence[str]]) -> None:
-    """Raise SettingError if jobs differ in a setting of the data other than the fold and the seed of the split.
+    """Raise SettingError if jobs differ in a data set setting other than `dataset.fold` and `dataset.split_seed`.
 
     Args:
         plan: the overrides of each job.

@@ -159,6 +159,7 @@ def _calibration(name: str, before: Reliability, after: Reliability) -> MetricsR
     """Build the entries of summary.json about the expected calibration error (ECE).
 
     Args:
+        name: prefix of the keys of the entries, such as `test`.
         before: reliability without temperature.
         after: reliability with the temperature that was fitted on the validation set.
     """

@@ -52,7 +52,8 @@ def score_unlabeled(problem: TrainingData, settings: TrainingConfig, state: Stat
     Yields Progress events.
 
     Returns:
-        Tensors for the method's memory, by the names SCORE, LIMIT and ACCEPTED of `semisup.reject`.
+        Entries for the method's memory. SCORE: (N,), score of each unlabeled image. LIMIT: (), the rejection limit.
+        ACCEPTED: (N + L,), 1 for accepted unlabeled images and, at the end, for all L labeled images; else 0.
 
     Raises:
         SettingError: `reject.limit` rejects every image, and the scores cannot change any more.
@@ -77,14 +78,15 @@ def score_unlabeled(problem: TrainingData, settings: TrainingConfig, state: Stat
 def selected_rejection(
     problem: TrainingData, settings: TrainingConfig, state: State
 ) -> tuple[MetricsRow, Tensor | None]:
-    """Compute the rejection limit of the best model, as an entry of the summary.
+    """Compute the rejection limit for the best model of the run.
 
     Args:
         state: its teacher must have the weights of the best model.
 
     Returns:
-        The entry, and the features of the labeled images, (L, D) float32 on the CPU; None if the option `reject` does
-        not compare features. ({}, None) if the run does not use the option `reject`.
+        (entry, features). entry: the rejection limit as an entry of summary.json; {} if the run does not use the option
+        `reject`. features: (L, D) float32 on the CPU, features of the labeled images; None if the run does not use the
+        option `reject`, or if the option does not compare features.
     """
     if not _is_used(problem, settings):
         return {}, None

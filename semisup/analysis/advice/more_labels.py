@@ -4,12 +4,12 @@ The learning curve has two points: labels-only runs with n labeled images, and t
 error is assumed to fall as a power of the number of labels, which is the usual shape of learning curves (Hestness et
 al. 2017, arXiv 1712.00409):
 
-    error(n) = c * n^-b        so        gain of 50 labels = error(n) * (1 - (error(n) / error(m))^x)
+    error(n) = c * n^-b        so        gain of 50 further labels = error(n) * (1 - (error(n) / error(m))^x)
                                with      x = log((n + 50) / n) / log(n / m)
 
-The gain of 50 labels is compared with the largest gain of a setting over the best labels-only runs. Since this setting
-is chosen on the test images, its gain is overestimated, which makes a finding less likely. Let w be the gain of 50
-labels divided by error(m) - error(n). For each seed s, the difference of the two gains is
+The gain of 50 further labels is compared with the largest gain of a setting over the best labels-only runs. Since this
+setting is chosen on the test images, its gain is overestimated, which makes a finding less likely. Let w be the gain of
+50 further labels, divided by error(m) - error(n). For each seed s, the difference of the two gains is
 
     d_s = w * (accuracy(n) - accuracy(m)) - (accuracy of the setting - accuracy of the best labels-only run)
 
@@ -40,7 +40,7 @@ SMALLEST_PART = 0.25
 
 
 class MoreLabels(NamedTuple):
-    """More labels are expected to help more than the best setting that was tried.
+    """Finding: more labels are expected to help more than the best setting that was tried.
 
     labels, fewer: numbers of labeled images n and m, mean over the seeds
     at_labels, at_fewer: mean accuracies in [0, 1] of the labels-only runs with n and with m labeled images
@@ -48,7 +48,7 @@ class MoreLabels(NamedTuple):
     row: the setting with the largest gain over the best labels-only runs
     gain: gain of this setting, in percentage points
     settings: number of settings that were tried
-    advantage: interval of `expected - gain`, in percentage points
+    advantage: 95 % confidence interval of `expected - gain`, in percentage points
     split: the images on which the accuracies are measured
     """
 
@@ -130,10 +130,11 @@ def expected_gain(at_labels: float, at_fewer: float, labels: float, fewer: float
 
 
 def find_curve(case: Case) -> Curve | None:
-    """Find labels-only runs with all labels, and runs of the same settings with fewer labels.
+    """Find labels-only runs with all labels, and runs of the same settings with fewer labels; None if there are none.
 
-    If there are several numbers of fewer labels, the one closest to half of all labels is used. If several settings
-    have runs with this number, the setting with the most seeds is used, then the one with the best validation accuracy.
+    If there are runs with several smaller numbers of labels, the number closest to half of all labels is used. If
+    several settings have runs with this number, the setting with the most seeds is used; if several have equally many
+    seeds, the one with the best validation accuracy.
     """
     full, parts = _by_settings(case.comparison.runs), _by_settings(case.fewer)
     candidates: list[tuple[float, int, float, str, Curve]] = []
@@ -150,9 +151,12 @@ def find_curve(case: Case) -> Curve | None:
 
 
 def _by_settings(runs: Sequence[Run]) -> dict[str, dict[str, dict[tuple[int, int], Run]]]:
-    """Group labels-only runs by their settings, then by the number of labels per class, then by seed and fold.
+    """Select the finished labels-only runs, and group them by their settings and the number of labels per class.
 
     If several runs differ only in the number of steps, the longest one is used.
+
+    Returns:
+        settings, as text -> number of labels per class, as text -> (seed, fold) -> run.
     """
     groups: dict[str, dict[str, dict[tuple[int, int], Run]]] = defaultdict(lambda: defaultdict(dict))
     for run in sorted(runs, key=lambda run: run.number("steps") or 0):
@@ -182,9 +186,9 @@ def _points(run: Run, other: Run, split: str) -> float:
 def _image_means(
     case: Case, quadruples: Sequence[tuple[Run, Run, Run, Run]], split: str, weight: float
 ) -> list[float] | None:
-    """Compute for each image the difference d of this module's formula, averaged over the seeds.
+    """Compute the difference d of this module's formula for each image, averaged over the seeds.
 
-    Accuracy is replaced by the correctness on the image (0 or 1), in percentage points.
+    The accuracy on a single image is 100 % if it is classified correctly, else 0.
 
     Args:
         quadruples: for each seed, the run of the setting, the best labels-only run, and the labels-only runs with n and
@@ -192,7 +196,7 @@ def _image_means(
         weight: w of the formula.
 
     Returns:
-        One number per image; None if the seeds have different images.
+        One value per image, in percentage points; None if the seeds have different images.
     """
     labels = shared_image_means([Pair(full, part, 0.0) for _, _, full, part in quadruples], split, case.stored)
     setting = shared_image_means([Pair(run, alone, 0.0) for run, alone, _, _ in quadruples], split, case.stored)

@@ -1,7 +1,7 @@
-"""Draw the chart of a comparison: two heat maps, accuracy and gain over the control.
+"""Draw the chart of a comparison: two heat maps, accuracy and gain over the control (a run without unlabeled images).
 
-If the settings do not form a grid, they are drawn one below the other. The color maps are readable without color vision
-(cividis; brown to violet, white at 0), and every cell shows its number.
+If the settings do not form a grid, a chart with one row for each setting is drawn instead. The color maps are readable
+without color vision (cividis; brown to violet, white at 0), and every cell shows its value as text.
 """
 
 import io
@@ -60,7 +60,11 @@ def scales(grid: Grid) -> tuple[ScalarMappable, ScalarMappable]:
 
 
 def color_of(cell: HeatmapCell, scale: ScalarMappable, unit: float) -> Color | None:
-    """Return the fill color of a heat-map cell; None = the cell has no value and is hatched."""
+    """Return the fill color of a heat-map cell; None = the cell has no value and is hatched.
+
+    Args:
+        unit: factor that converts the value of the cell to the unit of the scale; 100 for accuracies, 1 for gains.
+    """
     if cell.value is None:
         return None
     assert isinstance(scale.norm, Normalize)
@@ -75,7 +79,7 @@ def is_dark(color: Color) -> bool:
 
 
 def legend(comparison: Comparison, grid: Grid) -> list[str]:
-    """Write the two-line legend of the heat maps: how to read the cells, and which reference runs are used."""
+    """Write the two-line legend of the heat maps: how to read the cells, and what control and baseline are."""
     notes = ["Framed: best on validation", f"± spread over {comparison.repeated_by}", "bold: 95 % interval above 0"]
     notes.append("hatched: no number, with the reason")
     if set(comparison.columns) - {*grid.vertical.keys, *grid.horizontal.keys}:

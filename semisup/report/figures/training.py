@@ -17,11 +17,12 @@ MAX_MARKS = 40  # labelings that are marked one by one
 def training_figure(rows: Rows, start_accuracy: float | None, best_step: float | None) -> Figure | None:
     """Draw accuracy and loss of a run by step.
 
-    Vertical lines mark labelings, a ring marks the best model.
+    Vertical lines mark the labelings of the unlabeled set, and a ring marks the best model.
 
     Args:
         rows: rows of metrics.jsonl.
-        start_accuracy: validation accuracy above which the run labels (`method.gate`); None for other methods.
+        start_accuracy: validation accuracy above which the run labels the unlabeled set (`method.gate`); None if the
+            method has no such limit.
         best_step: step of the run's best model.
 
     Returns:
@@ -52,7 +53,7 @@ def training_figure(rows: Rows, start_accuracy: float | None, best_step: float |
 
 
 def points(rows: Rows, name: str, axis: str = "step") -> list[tuple[float, float]]:
-    """Collect the points (step, value) of one logged metric, without missing or implausible values."""
+    """Collect (value of `axis`, value of the metric `name`) from logged rows, without missing or implausible values."""
     pairs = [(position(row.get(axis)), as_number(row.get(name))) for row in rows]
     return [(x, y) for x, y in pairs if x is not None and y is not None]
 
