@@ -79,12 +79,8 @@ def compare(
         folders: folders of runs; the files are written into the first one.
         console: terminal on which the comparison is printed.
         track: settings of the tracker, as `tracking.KEY=VALUE`; None = upload nothing.
-<<<<<<< HEAD
         confirms: if the runs confirm a sweep (repeat its best setting with new seeds), the folder and the comparison of
             this sweep; else None.
-=======
-        confirms: (folder, comparison) of a sweep, if the runs are its confirmation: its best setting with new seeds.
->>>>>>> passB
 
     Returns:
         The exit status 0.

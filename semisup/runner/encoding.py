@@ -237,19 +237,11 @@ def _on_features(
 
 
 def _scaled_length(settings: TrainingConfig) -> float | None:
-<<<<<<< HEAD
     """Return the length to which stored features are scaled once, before the training, instead of in every step.
 
     Returns:
         None if the model does not scale its input, if the method mixes images before the scaling, or if the model is
         compiled, so that its scaling would be rounded differently.
-=======
-    """Return the length to which stored features can be scaled once, instead of by the model in every step.
-
-    Returns:
-        None if features cannot be scaled in advance: the first step of the model is not a scaling, the method mixes
-        images before the model scales them, or the model is compiled, so that it would round the scaling differently.
->>>>>>> passB
     """
     model = settings.model
     if settings.compile or getattr(settings.method, "mixes_unlabeled", False):
