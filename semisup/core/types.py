@@ -50,7 +50,7 @@ class Prefetchable(Protocol):
 class Encoded(Protocol):
     """Interface of a set of images that are replaced by stored features of a frozen encoder.
 
-    A batch of such images is not a tensor of pixels, but (U,) int64: their row numbers in the table of features.
+    A batch of such images is not a tensor of pixels, but (U,) int64: their row indices in the table of features.
     """
 
     def plain(self, batch: Tensor, /) -> Tensor:

@@ -16,7 +16,7 @@ from semisup.record.pseudo_labels import last_round
 class PseudoLabel(NamedTuple):
     """A selected pseudo-label of an unlabeled image.
 
-    row: row number of the image in the unlabeled set
+    row: index of the image in the unlabeled set
     target: name of the class
     confidence: in [0, 1]
     """
