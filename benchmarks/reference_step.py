@@ -82,7 +82,7 @@ class ReferenceStep:
         targets: (n,) classes of the labeled images.
         batch: labeled images per step.
         ratio: unlabeled images per labeled image.
-        tau: the threshold.
+        tau: the minimum confidence of a selected pseudo-label.
     """
 
     def __init__(

@@ -30,7 +30,7 @@ def read_classes(folder: Path, side: int) -> tuple[numpy.ndarray, numpy.ndarray]
     """Read the images in a folder that has one subfolder for each class.
 
     Returns:
-        (n, S, S, 3) uint8 images and (n,) class numbers.
+        (n, S, S, 3) uint8 images and (n,) indices of their classes.
     """
     for number, each in enumerate(sorted(folder.iterdir())):
         images = read_flat(each, side)

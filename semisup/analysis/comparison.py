@@ -130,7 +130,7 @@ class Row:
 
 @dataclass(frozen=True)
 class ReferenceGroup:
-    """Reference runs of one kind that differ only in seed and number of steps."""
+    """Reference runs of one kind, such as controls, that differ only in seed and number of steps."""
 
     kind: str  # control, best labels-only, baseline, or the name of a probe
     settings: FlatSettings
@@ -160,16 +160,16 @@ class Comparison:
     """The result of comparing runs.
 
     runs: all runs, including unfinished runs and controls
-    flats: run folder -> settings as dotted key -> value
+    flats: run folder -> its settings, a dictionary with dotted keys
     columns: keys of the settings that differ between the runs
     rows: the finished runs, grouped by setting and sorted by validation score, best first
     references: the finished reference runs, grouped by kind and setting
-    references_of: folder of a finished run that uses unlabeled images -> kind of reference run -> gain over this
-        reference run
+    references_of: folder of a finished run that uses unlabeled images -> kind of reference run, such as `control` ->
+        gain over the reference run of this kind
     roles: id of a reference run -> its kinds, such as `control` or `control and best labels-only`; also, id of a run
         with `train.refit=true` (trained on labeled and validation images together) -> REFIT
     data_set: name of the data set if several data sets are compared; else ""
-    stability: how often smaller validation sets would have selected the best row
+    stability: for several sizes, how often random smaller validation sets would have selected the best row
     select_by: validation metric by which rows are ranked
     selection_note: sentence if the runs have several values of `train.select_by`; else ""
     """
@@ -195,7 +195,7 @@ class Comparison:
 
     @property
     def repeated_by(self) -> str:
-        """Name of the repetitions of each setting: `seeds`, `folds`, or `seeds and folds`."""
+        """What the runs of one setting differ in: `seeds`, `folds`, or `seeds and folds`."""
         return repeated_by([run for row in self.rows for run in row.runs])
 
     @property
@@ -208,7 +208,7 @@ class Comparison:
 
 
 def control_name(runs: Iterable[Run]) -> str:
-    """Return the name of the controls in reports: `control`, or OLD_CONTROL if semisup 0.1.0 trained all runs."""
+    """Return how reports name the runs' controls: `control`, or OLD_CONTROL if semisup 0.1.0 trained all runs."""
     definitions = [run.config.get("definitions", 1) for run in runs]
     return OLD_CONTROL if definitions and max(definitions) < 2 else CONTROL
 
@@ -295,10 +295,10 @@ def _stability(rows: list[Row], columns: list[str], stored: StoredPredictions) -
 def _best_labels_only(
     finished: list[Run], rows: list[Row], columns: list[str], flats: dict[str, FlatSettings]
 ) -> dict[Replicate, list[Run]]:
-    """Choose the setting without unlabeled images that has the best validation score over the seeds.
+    """Choose the labels-only setting with the best mean validation score.
 
-    Only the settings with finished runs for the largest number of seeds are considered. Runs that differ only in the
-    number of optimizer steps count as one setting, unless the user varied the number of steps.
+    Only the settings with the largest number of finished (seed, fold) pairs are considered. Runs that differ only in
+    the number of optimizer steps count as one setting, unless the user varied the number of steps.
 
     Args:
         finished: all finished runs, including reference runs.

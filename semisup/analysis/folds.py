@@ -63,7 +63,7 @@ def incomplete_folds(rows: Sequence[tuple[str, Sequence[Run]]]) -> str:
 
 
 def repeated_by(runs: Sequence[Run]) -> str:
-    """Name the repetitions of a setting: `seeds`, `folds`, or `seeds and folds`."""
+    """Return what the runs of one setting differ in: `seeds`, `folds`, or `seeds and folds`."""
     if all(run.fold is None for run in runs):
         return "seeds"
     return "folds" if len({run.seed for run in runs}) == 1 else "seeds and folds"

@@ -48,8 +48,8 @@ def flat_settings(runs: list[Run]) -> dict[str, FlatSettings]:
     """Convert the settings of each run to dotted key -> value, without seed and fold.
 
     The name of an option without effect, such as `reject.name=none`, is included only if another run has another option
-    of this group, such as `reject.name=energy`. The seed of the data split is left out if it equals the seed of the run
-    in all runs with the same other settings.
+    of this group, such as `reject.name=energy`. The seed of the data split is left out if,
+    in every run of a group with otherwise equal settings, it equals the seed of the run.
 
     Returns:
         Run folder -> settings.

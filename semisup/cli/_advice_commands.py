@@ -52,11 +52,11 @@ def commands_for(finding: "Finding", case: "Case") -> list[str]:
 
 
 def halving_commands(advice: "Advice", case: "Case") -> list[str]:
-    """Write the command that trains runs on half of the labels, for the check whether more labels would help.
+    """Write the command that trains labels-only runs on half of the labels, for the check `value of more labels`.
 
     Returns:
-        An instruction and the command. [] if the check has these runs, if other data are missing for it too, or if no
-        command can be written.
+        An instruction and the command; [] if the check does not report these runs as missing, or if no command can be
+        written.
     """
     from semisup.analysis.advice.case import LABELS, image_count
     from semisup.analysis.advice.more_labels import HALF, NAME
@@ -167,7 +167,7 @@ def _train_again(row: "Row", changes: dict[str, str]) -> str:
 
 
 def _belongs_to_other_option(key: str, changes: dict[str, str]) -> bool:
-    """Whether a key is a setting of the previous option of a group, such as `method.ratio` if `method` is changed.
+    """Whether a key belongs to an option that `changes` replaces, such as `method.ratio` if `changes` has `method`.
 
     `threshold.tau` is treated as a setting of every threshold policy.
     """

@@ -128,7 +128,8 @@ def _replay(folder: Path, tracking: Any, output_root: Path, gains: dict[str, obj
     Args:
         folder: run directory.
         tracking: settings of the tracker.
-        output_root: folder in which W&B writes its files if the run directory is not at OUTPUT_ROOT/NAME/ID.
+        output_root: folder for the files of W&B if the run directory is not ROOT/NAME/ID, with the name and id of the
+            run; otherwise, ROOT is used.
         gains: values to add to the summary.
 
     Returns:

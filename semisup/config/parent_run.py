@@ -21,7 +21,7 @@ def identify_parent(parent: ParentSettings, config: ConfigDict) -> ParentSetting
 
     Args:
         parent: the settings `from.run` and `from.checkpoint`.
-        config: config of the run that starts from the parent run, with the checksums of its weights.
+        config: config of the run that starts from the parent run, with the digests of its pretrained weights.
 
     Returns:
         The settings with `checkpoint`; `parent` itself if there is no parent run.

@@ -52,7 +52,7 @@ class Setting(NamedTuple):
 
 
 class Option(NamedTuple):
-    """Description of an option of a group, or of a section.
+    """Description of a section of the config, or of one option of a config group.
 
     title: such as `threshold=fixed` or `train`
     summary: the lines of the comment at the top of the option's YAML file

@@ -61,7 +61,7 @@ def _architecture(group: str, name: str) -> str:
 
 
 def _folder(group: str, name: str) -> str:
-    """Suggest `dataset=folder` for an unknown data set; if `name` is the path of a folder, also suggest its root."""
+    """Suggest `dataset=folder` for an unknown data set, with `name` as `dataset.root` if it is the path of a folder."""
     if group != "dataset":
         return ""
     root = f"dataset.root={shell_quote(Path(name))}" if Path(name).expanduser().is_dir() else "dataset.root=PATH"

@@ -37,8 +37,8 @@ class SplitFractions:
     imbalance_unlabeled: the same for the unlabeled set; a value of at most -1 reverses the order of the classes
     validation_per_class: number of images of each class to keep from those selected by `validation_share`; the others
         are not used at all. null = keep all
-    folds, fold: divide the labeled images into `folds` parts, and use part number `fold` for validation; null = no
-        folds
+    folds, fold: divide the labeled images into `folds` parts, and use the part with the index `fold` (from 0) for
+        validation; null = no folds
 
     Raises:
         SettingError: a setting is out of range.
@@ -116,7 +116,7 @@ def shuffled_by_class(targets: Index, number: int, seed: int) -> Index:
 
     Args:
         targets: (n,) int64 in [0, K), the classes of all images.
-        number: the class, in [0, K).
+        number: index of the class, in [0, K).
         seed: seed of the split.
     """
     return numpy_generator(seed, "split", number).permutation(numpy.flatnonzero(targets == number))
@@ -228,7 +228,7 @@ def _share(key: str, share: float, name: str, count: int) -> int:
     """Round the fraction `share` of `count` images to a whole number.
 
     Raises:
-        SettingError: `share` is positive, but rounds to no image. The message names `key` and the class `name`.
+        SettingError: `share` is positive, but the result would be 0. The message names `key` and the class `name`.
     """
     number = round(share * count)
     if share > 0 and number == 0:

@@ -63,7 +63,7 @@ def hold_out_fold(labeled: Sequence[Index], classes: Sequence[str], folds: int, 
         labeled: the labeled images of each of the K classes, in random order.
         classes: K names, for the error message.
         folds: number of folds, at least 2.
-        fold: number of the fold to hold out, in [0, folds).
+        fold: index of the fold to hold out, in [0, folds).
 
     Returns:
         for each class, the ascending indices of the chosen images in the array `labeled[class]`.

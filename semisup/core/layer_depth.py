@@ -2,8 +2,8 @@
 
 Modules are visited in the order of their declaration. A module is one of:
 
-    a container   Sequential, ModuleList, ModuleDict, or a module with more than half of all parameters that is not a
-                  direct child of one of these. Its children are visited.
+    a container   Sequential, ModuleList, ModuleDict; or any other module with more than half of all parameters, unless
+                  it is a direct child of a Sequential, ModuleList or ModuleDict. Its children are visited.
     a block       every other module, such as a residual or transformer block, a convolution or a linear layer
 
 A separate normalization layer and a parameter outside the blocks have the depth of the block before them, or 0 if there
@@ -21,7 +21,7 @@ CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 @runtime_checkable
 class LayeredModel(Protocol):
-    """Interface of a network with methods that return the depth of its parameters, and its classifier layers (head)."""
+    """Interface of a network that defines the depths of its parameters and the parameters of its classifier (head)."""
 
     def layer_depths(self) -> dict[Parameter, int] | None:
         """Return the depth of every parameter, 0 in the first block; None if the blocks have no order."""

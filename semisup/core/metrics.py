@@ -107,7 +107,7 @@ def per_class(targets: Tensor, weight: Tensor, hidden_targets: Tensor, threshold
 
 
 def share_of_class(number: int, weight: Tensor, hidden_targets: Tensor) -> float | None:
-    """Compute the fraction of images of class `number` among the selected images whose true class is known.
+    """Compute the fraction of the class with index `number` among selected images whose true class is known.
 
     Args:
         weight: (U,) float, > 0 = selected.

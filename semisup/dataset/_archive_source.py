@@ -26,7 +26,7 @@ class ArchiveSource:
     """Files of a data set in tar or zip archives; implements `Source`.
 
     Args:
-        root: path of the archive, or of the folder or pattern that names several archives; for messages.
+        root: path of an archive or of a folder of archives, or a pattern such as `train-*.tar`; for messages.
         listing: the files in the archives.
     """
 
@@ -45,7 +45,7 @@ class ArchiveSource:
         """Open archives as a source of a data set.
 
         Args:
-            root: path of the archive, or of the folder or pattern that names several archives; for messages.
+            root: path of an archive or of a folder of archives, or a pattern such as `train-*.tar`; for messages.
             archives: paths of the archives.
             inside: folder in the archives that is the root of the data set; "" = the archives themselves.
             cache: folder in which the listings of archives are stored; None = no cache.

@@ -62,11 +62,12 @@ def find_folder(source: Source, split: str, setting: str | None) -> str | None:
         setting: path of the folder in the settings.
 
     Returns:
-        the path of the folder; None if the setting is null, or if no folder has a usual name.
+        the path of the folder; None if the setting is null, or if neither the folder `setting` nor one with another
+        usual name exists.
 
     Raises:
-        SettingError: the folder `setting` does not exist and its name is not usual, or several folders have a usual
-            name.
+        SettingError: the folder `setting` does not exist, and its name is not usual or several other folders have a
+            usual name.
     """
     if setting is None or source.is_dir(setting):
         return setting

@@ -42,8 +42,8 @@ class _Named(NamedTuple):
 def matches(source: Source, names: SetNames) -> bool:
     """Whether the file names contain classes.
 
-    If the images are in the root and the user gave no pattern, all classes must be numbers. Otherwise names such as
-    IMG_1.jpg and DSC_1.jpg of two cameras would be classes.
+    If the images are in the root and the user gave no pattern, all classes must be numbers. Otherwise, the
+    names IMG_1.jpg and DSC_1.jpg of images from two cameras would give the classes IMG and DSC.
     """
     classes = possible_classes(source, names)
     certain = names.has_own_pattern or _train_folder(source, names) != "."
@@ -130,11 +130,11 @@ def _scan(source: Source, where: str) -> Scan:
 def _classify(
     source: Source, where: str, result: Scan, names: SetNames, ignored: Counter[str], notes: list[str]
 ) -> _Named:
-    """Sort the images of a folder by the class in their file names.
+    """Group the images of a folder by the class in their file names.
 
     Args:
         result: the scan of the folder.
-        ignored: numbers of files that are not read, by suffix or other reason; this function adds to them.
+        ignored: suffix or other reason -> how many files are not read; this function adds to it.
         notes: lines of output; this function adds one about images without a class.
 
     Raises:
@@ -160,13 +160,13 @@ def _classify(
 
 
 def _known(source: Source, where: str, named: _Named, classes: list[str]) -> FileSplit:
-    """Return the images of a folder with their class numbers.
+    """Return the images of a folder with the indices of their classes in `classes`.
 
     Args:
-        classes: classes of the labeled images, in the order of their numbers.
+        classes: classes of the labeled images.
 
     Raises:
-        DataError: there is a class that no labeled image has.
+        DataError: a file name contains a class that no labeled image has.
     """
     if unknown := sorted(set(named.by_class) - set(classes)):
         near = closest_match(unknown[0], classes)

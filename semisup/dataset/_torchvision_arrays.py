@@ -33,10 +33,10 @@ CHUNK = 1024
 
 
 class _Piece(NamedTuple):
-    """Images of one split that come from one published part of the data set.
+    """Images of one split that come from one official part of the data set (training, test or unlabeled images).
 
     split: name of the split
-    rows: indices of the images in the published part
+    rows: indices of the images in the official part
     targets: class numbers of the images; -1 = unknown
     """
 
@@ -93,7 +93,7 @@ class TorchvisionArrays(SplitSettings):
 
 
 class _ArrayLoader:
-    """Builder of a data set from its published parts, which are added one after another."""
+    """Builder of a data set from its official parts (such as training and test images), added one after another."""
 
     def __init__(self, info: DatasetInfo, watch: ProgressCallback, on_duplicate: str) -> None:
         shape = (info.channels, info.size, info.size)
@@ -105,7 +105,7 @@ class _ArrayLoader:
         self.digest = hashlib.sha256(repr(info.classes).encode())
 
     def add(self, part: str, planes: Pixels) -> None:
-        """Copy the images of one published part of the data set to their splits.
+        """Copy the images of one official part of the data set to the splits to which they are assigned.
 
         Args:
             part: name of the part: train, test, or own_unlabeled (images that are published without classes).

@@ -178,7 +178,7 @@ class Folder(ImageFiles):
         return DatasetInfo(kept.names, 3, self.size, counts, index, tuple(notes))
 
     def _hidden_classes(self, listing: Listing, unlabeled: list[ImageFile], root: Path) -> list[int]:
-        """Return the true class numbers of unlabeled files, from the table `truth` or from the layout; -1 = unknown."""
+        """Return the index of the true class of each file, from the table `truth` or the layout; -1 = unknown."""
         if self.truth is not None:
             names = self._set_names()
             return read_hidden_classes(

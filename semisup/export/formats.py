@@ -22,7 +22,7 @@ OPSET = 18
 class ExportFormat:
     """Format of an exported model.
 
-    file: name of the file in the folder
+    file: name of the file of the model in the export folder
     library: name of the library in the header of the model card
     packages: packages that must be installed to write the file
     install: what to type to install them

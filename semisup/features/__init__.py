@@ -1,6 +1,6 @@
 """Store the features that a frozen encoder computes for each image, and train on these features.
 
-recipe.py       everything besides the image on which a stored feature depends
+recipe.py       what a stored feature depends on, besides the image
 store.py        packs: folders with the features of many images
 segment.py      the format of one file of a pack
 encode.py       compute and store missing features

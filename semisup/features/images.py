@@ -1,6 +1,6 @@
 """Objects that replace images and augmentations if a model is trained on stored features.
 
-A batch contains the row numbers of images in a feature table, instead of pixels.
+Instead of pixels, a batch contains the indices of the images' rows in a feature table.
 """
 
 from collections.abc import Iterator
@@ -14,10 +14,10 @@ from semisup.features.table import FeatureTable
 
 
 class EncodedImages:
-    """The images of one split as row numbers in a feature table; replaces a tensor of pixels.
+    """The images of one split, as indices of their rows in a feature table; replaces a tensor of pixels.
 
     Args:
-        positions: (n,) int64, the row number of each image in the table.
+        positions: (n,) int64, the index of the row of each image in the table.
         table: features of the images without augmentation.
     """
 
@@ -33,14 +33,14 @@ class EncodedImages:
         return len(self.positions)
 
     def __getitem__(self, index: Any) -> Tensor:
-        """Convert numbers of images in the split to their row numbers in the feature table, (U,) int64."""
+        """Convert indices of images in the split to indices of their rows in the feature table, (U,) int64."""
         if not isinstance(index, Tensor):
             return self.positions[index]
         index = index.to(self.positions.device)
         return self.positions.index_select(0, index) if index.dtype == torch.int64 else self.positions[index]
 
     def split(self, size: int) -> Iterator[Tensor]:
-        """Yield the row numbers of all images in the feature table, `size` at a time."""
+        """Yield the row indices of all images of the split, `size` at a time."""
         yield from self.positions.split(size)
 
     def to(self, device: torch.device) -> "EncodedImages":
@@ -51,7 +51,7 @@ class EncodedImages:
         """Return the features of images without augmentation, as (U, D, 1, 1) float32.
 
         Args:
-            batch: (U,) int64, row numbers of the images in the feature table.
+            batch: (U,) int64, row indices of the images in the feature table.
         """
         return self.table.gather(batch)
 
@@ -74,7 +74,7 @@ class StoredViews:
         """Return the features of a random stored view of each image.
 
         Args:
-            pixels: (n,) int64, row numbers of the images in the feature table (instead of pixels).
+            pixels: (n,) int64, row indices of the images in the feature table (instead of pixels).
 
         Returns:
             (n, D, 1, 1) float32; scaled features are (n, D).

@@ -73,7 +73,7 @@ class FeatureTable:
         """Return the features of some images, as images with D channels and one pixel.
 
         Args:
-            position: (U,) int64 in [0, T), row numbers of the images in the table.
+            position: (U,) int64 in [0, T), row indices of the images in the table.
             view: (U,) int64 in [0, K) on the CPU; None = view 0.
 
         Returns:

@@ -59,7 +59,7 @@ class DuplicateImage(NamedTuple):
 
     split: labeled, unlabeled, validation or test
     name: name of the image in the data set
-    target: class number; -1 = unknown
+    target: index of the class; -1 = unknown
     """
 
     split: str
@@ -70,11 +70,11 @@ class DuplicateImage(NamedTuple):
 class Duplicates(NamedTuple):
     """Groups of duplicate images, by kind.
 
-    counts: kind (name of another field) -> number of all groups; the fields list only the first groups
+    counts: name of one of the other fields -> number of groups found; the field itself lists only the first groups
     leaks: groups of equal images in several splits, at least one of which is validation or test
     two_classes: groups of equal images with different known classes; a group can be in `leaks` too
     repeats: all other groups of equal images
-    near: pairs of near duplicates of which one is in validation or test and the other in another split, or which have
+    near: pairs of near duplicates that are in different splits, one of them validation or test, or that have
         different known classes; at most MOST_PAIRS are counted
     """
 
@@ -88,7 +88,7 @@ class Duplicates(NamedTuple):
 def find_duplicates(images: Mapping[str, Images]) -> Duplicates:
     """Search for equal images and near duplicates among all images.
 
-    No near duplicates are searched for between two unlabeled images.
+    Pairs of two unlabeled images are checked only for equality.
 
     Args:
         images: split -> images; the pixels of all images have the same shape.
@@ -134,7 +134,7 @@ def equal_only(groups: Iterable[Iterable[DuplicateImage]]) -> Duplicates:
 
 
 class _AllImages:
-    """The images of all splits, numbered consecutively from 0; an argument `row` is the number of an image."""
+    """The images of all splits, with consecutive indices from 0; an argument `row` is such an index."""
 
     def __init__(self, splits: Sequence[str], images: Sequence[Images]) -> None:
         self.splits, self.images = splits, images
@@ -157,7 +157,7 @@ class _AllImages:
         """Yield the images of a group of duplicates.
 
         Args:
-            rows: numbers of the images.
+            rows: indices of the images of the group.
             is_repeat: (n,) bool for all n images; this function sets it to True for all images of the group except the
                 first.
         """
@@ -174,7 +174,7 @@ class _AllImages:
         """Find the pairs with different known classes, and the pairs in two splits of which one is validation or test.
 
         Args:
-            pairs: (2, m) row numbers of the two images of each pair.
+            pairs: (2, m) indices of the two images of each pair.
 
         Returns:
             (m,) bool, True = the pair is harmful.
@@ -239,7 +239,7 @@ def _descriptors(images: Sequence[Pixels]) -> tuple[Tensor, Tensor]:
 
 
 def _equal(dataset: _AllImages, means: Tensor) -> Iterator[Sequence[int]]:
-    """Yield the row numbers of each group of images with equal pixels.
+    """Yield the indices of the images of each group with equal pixels.
 
     The sha256 of the pixels is compared, but only between images with equal gray means.
 
@@ -260,14 +260,14 @@ def _equal(dataset: _AllImages, means: Tensor) -> Iterator[Sequence[int]]:
 
 
 def _near(bits: Tensor, means: Tensor, first: int) -> Iterator[Tensor]:
-    """Yield pairs of near duplicates: (2, m) row numbers of the two images of m pairs.
+    """Yield pairs of near duplicates, many at a time: (2, m) indices of the two images of m pairs.
 
     Nearly uniform images are skipped (see FLAT).
 
     Args:
         bits: (n, 64) int8, dHash of all images.
         means: (n, 256) uint8, gray means of all images.
-        first: only pairs in which one row number is below this are searched for.
+        first: only pairs with at least one image whose index is below this are searched for.
     """
     is_varied = means.amax(1) - means.amin(1) >= FLAT if len(means) else torch.zeros(0, dtype=torch.bool)
     # the means are compared too, because different objects on a plain background often have the same dHash

@@ -29,7 +29,7 @@ Integers = NDArray[numpy.int64]
 class LabelIssues(NamedTuple):
     """The m labels that look wrong, most suspicious first.
 
-    rows: (m,) row numbers of the images in the labeled set
+    rows: (m,) indices of the images in the labeled set
     suggested: (m,) class with the largest probability
     confidence: (m,) probability of the suggested class, in [0, 1]
     quality: (m,) probability of the given class, in [0, 1]
@@ -112,7 +112,7 @@ def stratified_folds(targets: Integers, seed: int) -> Integers:
     A class with at least two images has images in at least two folds. The sizes of the folds differ by at most one.
 
     Returns:
-        (n,) numbers of the folds, from 0.
+        (n,) int64, index of the fold of each image, from 0.
     """
     order = numpy.random.default_rng(seed).permutation(len(targets))
     by_class = order[numpy.argsort(targets[order], kind="stable")]

@@ -21,8 +21,8 @@ COLUMNS = ("file", "class", "suggested", "confidence", "score")
 class ReviewedImage(NamedTuple):
     """An image that a person should label, or whose label a person should check.
 
-    row: row number of the image in the unlabeled or in the labeled set
-    file: name of the file in tables
+    row: index of the image in the unlabeled or the labeled set
+    file: file name of the image, as tables name it
     given: the given class; "" = unlabeled
     suggested: the most probable class
     confidence: probability of the suggested class, in [0, 1]

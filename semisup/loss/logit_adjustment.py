@@ -63,7 +63,7 @@ class LogitAdjustment:
         return ClassTerms(shift=self._shift(counts.float().clamp(min=1)))
 
     def init(self, num_classes: int) -> StateDict:
-        """Build the initial memory: `shares`, (K,) float32, the pi' of unlabeled=estimate; otherwise {}."""
+        """Build the initial memory: with unlabeled=estimate, `shares`, (K,) float32, which is pi'; otherwise {}."""
         return {"shares": torch.full((num_classes,), 1 / num_classes)} if self.unlabeled == "estimate" else {}
 
     def observe(self, selection: PolicyOutput, memory: StateDict, *, whole: bool) -> StateDict:

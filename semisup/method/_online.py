@@ -137,7 +137,7 @@ class OnlineMethod:
 class UnlabeledLoss(NamedTuple):
     """Unlabeled loss of a training step, and the logits from which it was computed.
 
-    V is the number of images with logits in the loss: selected unlabeled images, all of them, or mixed images.
+    V is the number of images in the loss: all unlabeled images, only the selected ones, or (mixmatch) mixed images.
 
     loss: (), mean over all unlabeled images of the step
     logits: (V, K), with gradient
@@ -177,7 +177,7 @@ def empty_label_memory(size: int, num_classes: int, device: torch.device | None 
 class Batch:
     """The unlabeled images of a training step, on the device of the model.
 
-    index: (U,) int64, numbers of the images: [0, N) for the N unlabeled images, [N, N + L) for the L labeled ones
+    index: (U,) int64, indices of the images: in [0, N) for unlabeled images, in [N, N + L) for labeled images
     pixels: (U, C, S, S) uint8
     """
 
@@ -201,10 +201,10 @@ def unlabeled_batch(training: TrainingContext, position: Position, ratio: int) -
 
 
 def _draw_indices(training: TrainingContext, step: int, ratio: int) -> tuple[Tensor, Tensor]:
-    """Draw the numbers of the images for the unlabeled batch of a training step, on the CPU.
+    """Draw the indices of the images for the unlabeled batch of a training step, on the CPU.
 
     Returns:
-        Numbers of unlabeled images, in [0, N), and of labeled images, in [N, N + L).
+        Indices of unlabeled images, in [0, N), and of labeled images, in [N, N + L).
     """
     size = len(training.unlabeled) + len(training.labeled)
     index = infinite_batch(training.seed, "unlabeled", size, ratio * training.batch_size, step).numpy()
@@ -225,7 +225,7 @@ def select_and_record(
 
     Args:
         labels: pseudo-labels of the U images of the unlabeled batch.
-        index: (U,), numbers of these images.
+        index: (U,), indices of these images, as in `Batch`.
         logits: (B, K), logits of the labeled batch; may be None if the policy does not use labeled images.
         targets: (B,), classes of the labeled batch.
 

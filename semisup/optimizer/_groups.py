@@ -1,6 +1,6 @@
 """Parameter groups: parameters that share a learning rate and a weight decay.
 
-    learning rate of block d of 0, 1, ..., D = lr * layer_decay^(D - d)     as in BEiT, arXiv 2106.08254
+    learning rate of block d = lr * layer_decay^(D - d), d = 0 (input) to D (output)     as in BEiT, arXiv 2106.08254
     learning rate of the head (classifier layers) = head_lr; if head_lr is null, the learning rate of its block
 
 Class tokens, position embeddings and the other parameters that a timm network lists in `no_weight_decay()` have no
@@ -48,7 +48,7 @@ def parameter_groups(
     Args:
         decay_norm_and_bias: False = no weight decay on parameters of one dimension (biases, normalization layers).
         layer_decay: in (0, 1], learning rate of a block divided by that of the next block; 1 = the same for all.
-        head_scale: `lr_scale` of the classifier layers; 1 = as for the other layers of their block.
+        head_scale: `lr_scale` of the classifier layers; 1 = that of the block that contains them.
 
     Raises:
         SettingError: layer_decay is below 1, but the layers of the network are not divided into blocks.

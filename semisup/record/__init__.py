@@ -5,7 +5,8 @@ run.json             status, environment, data set, interruptions
 data_report.json     ignored and unusable image files, if the data set consists of image files
 metrics.jsonl        one JSON object per line
 pseudo_labels.csv    every unlabeled image in every labeling round: class, confidence, selected or not
-what_if.csv          coverage and accuracy of every threshold at each labeling and at the end
+what_if.csv          coverage and accuracy of the pseudo-labels that other thresholds would select, at each labeling
+                     and at the end
 classes.csv          counts of each class in every labeling round
 predictions.csv      every validation and test image: true class, class predicted by the best model, confidence
 predictions.npz      the best model's probability of every class, rows in the order of predictions.csv

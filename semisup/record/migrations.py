@@ -19,9 +19,10 @@ class Change(NamedTuple):
     """A change of the effect of settings in a version of semisup.
 
     version: value of `DEFINITIONS` from which the change applies
-    affected: key, such as `method.name` -> values; a config is affected if each of these keys has one of its values
+    affected: key, such as `method.name` -> its affected values; a config is affected if all keys have such values
     sentence: description of the change, for the error message
-    after: versions of semisup that save configs with `definitions` equal to `version`, but may lack this change
+    after: versions of semisup whose configs are affected even if their `definitions` is equal to `version`, because
+        the change may have been made later
     """
 
     version: int

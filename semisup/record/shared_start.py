@@ -1,6 +1,6 @@
 """Store the first part of a training, up to the first labeling of the unlabeled set, for several runs of a sweep.
 
-<folder>/shared_start-00000123-<digest>.pt    a checkpoint: state of the training, logs, settings and data (the key)
+<folder>/shared_start-00000123-<digest>.pt    a checkpoint: state of the training, logs, and its key (settings and data)
 <folder>/owner.json                           the lock of the process that trains this part
 
 One run trains this part while the others wait; if it fails, another run trains it. A file that is damaged or has
@@ -66,7 +66,7 @@ class SharedStartCache:
     def wait(self) -> SharedStart | None:
         """Wait for the shared start and return it; return None if the caller must train it.
 
-        After None, this process holds the lock, and the caller must call `save` or `release`.
+        If the result is None, this process holds the lock, and the caller must call `save` or `release`.
 
         Raises:
             OSError: the directory cannot be written, for example because the disk is full.

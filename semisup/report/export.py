@@ -101,7 +101,7 @@ def _run(comparison: Comparison, run: Run, beside: Path) -> dict[str, Any]:
 
 
 def _further_scores(comparison: Comparison) -> list[str]:
-    """List the names of the metric by which rows are ranked, on validation and test, without those in SCORES."""
+    """List the keys of the ranking metric on validation and test, such as `test/balanced_accuracy`, not in SCORES."""
     return [name for name in (f"best/val/{comparison.select_by}", f"test/{comparison.select_by}") if name not in SCORES]
 
 

@@ -91,10 +91,10 @@ def _constant(table: Table, settings: Sequence[str]) -> list[str]:
 
 
 def _fitted(table: Table, settings: Sequence[str], console: Console) -> RichTable:
-    """Render a table for the terminal, without settings that are the same in all rows that are shown.
+    """Render a table for the terminal, without settings that have the same value in all rows that are shown.
 
-    If the terminal is too narrow, the columns of the highest `priority` are left out first, and then settings, the last
-    ones first, but not the first one. A line below the table names these settings.
+    If the terminal is too narrow, further columns are left out: first those with the highest `priority`, then settings,
+    from the last to the second. The caption of the table names the settings that are left out for this reason.
 
     Args:
         settings: keys of the columns with settings.

@@ -75,7 +75,7 @@ def close_tracker(tracker: Tracker, summary: dict[str, Any]) -> None:
 
 @contextmanager
 def _warn_on_error(consequence: str) -> Iterator[None]:
-    """Context that converts exceptions to warnings.
+    """Context manager that converts exceptions in its body to warnings.
 
     Args:
         consequence: beginning of the warning, such as "the tracker was not closed".

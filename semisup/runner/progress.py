@@ -20,7 +20,7 @@ NOTEBOOK_WIDTH = 100
 
 
 class Bars:
-    """Context in which progress bars are shown."""
+    """Context manager; in its body, progress bars can be shown."""
 
     def __init__(self) -> None:
         console = Console(stderr=True)

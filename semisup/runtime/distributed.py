@@ -187,7 +187,7 @@ def _ends(rows: int) -> list[int]:
     """Divide the rows of a batch among the processes.
 
     Returns:
-        world_size + 1 row numbers `ends`; process r computes rows[ends[r] : ends[r + 1]]. The first parts may have one
+        world_size + 1 row indices `ends`; process r computes rows[ends[r] : ends[r + 1]]. The first parts may have one
         more row than the last ones.
     """
     each, more = divmod(rows, world_size())

@@ -7,7 +7,7 @@
 <folder>/halving.json        with the sweeper `halving`: up to which share of the training the jobs are trained now, the
                              numbers of these jobs, and the results of earlier comparisons
 <folder>/warnings/           one empty file for each printed warning, so that no process repeats it
-<folder>/estimated           empty file that marks that the estimated time was printed, after the first trained job
+<folder>/estimated           empty file; exists once a job was trained and the estimated time of the sweep was printed
 <folder>/end.json            written by the worker process at its end; missing if it was killed
 """
 
@@ -96,7 +96,7 @@ class JobStore:
         self._write("plan.json", content | {"open": is_open})
 
     def extend_plan(self, first: int, jobs: list[list[str]]) -> None:
-        """Replace all jobs of the plan whose number is at least `first` by these jobs (overrides of each job)."""
+        """Replace the planned jobs from number `first` on by `jobs` (the overrides of each job)."""
         plan = self._read(self.folder / "plan.json") or {}
         self._write("plan.json", plan | {"jobs": [*(plan.get("jobs") or [])[:first], *jobs]})
 
@@ -109,7 +109,7 @@ class JobStore:
         return bool((self._read(self.folder / "plan.json") or {}).get("open"))
 
     def begin_rung(self, rung: dict[str, Any]) -> None:
-        """Record the next rung of the sweeper `halving`: a share of the training up to which the best jobs continue.
+        """Record the next rung of the sweeper `halving`: which jobs to train, and up to which share of the training.
 
         The recorded states of these jobs are deleted, so that they are run again.
 
@@ -130,7 +130,7 @@ class JobStore:
     def progress(self) -> tuple[int, int]:
         """Return the number of the present rung (0 without the sweeper `halving`) and the number of recorded jobs.
 
-        If a process runs a job of the sweep, this tuple becomes larger.
+        The tuple increases when a process starts a job, so the caller can detect whether any job was run.
         """
         return int((self.rung() or {}).get("number", 0)), len(self.entries())
 
@@ -178,14 +178,14 @@ class JobStore:
         return {name: entry for name, entry in entries.items() if entry is not None}
 
     def missing_jobs(self) -> list[int]:
-        """List the numbers of the planned jobs without a recorded state of the job or of one of its reference runs."""
+        """List the numbers of the planned jobs that have no recorded state, or whose reference runs lack one."""
         entries = self.entries()
         incomplete = {name.partition("-")[0] for name in missing_references(entries)}
         names = [f"{number:05d}" for number, _ in enumerate(self.plan() or [])]
         return [int(name) for name in names if name not in entries or name in incomplete]
 
     def is_first_trained(self) -> bool:
-        """Return True at the first call for this sweep, and False at all later calls of any process."""
+        """Return True only at the first call in this sweep by any process; called after a job was trained."""
         from semisup.runtime.atomic_files import create_exclusive
 
         return create_exclusive(self.folder / "estimated", b"")

@@ -207,10 +207,10 @@ class State:
         return self.student if self.average is None else self.average
 
     def averaged_tensors(self, *, statistics: bool) -> AveragedTensors:
-        """Return the tensors of `average` and `student`, which are collected once; `average` must not be None.
+        """Return the tensors of `average` and `student` for an EMA update; they are collected at the first call.
 
         Args:
-            statistics: average the statistics of BatchNorm too; the same at every call.
+            statistics: whether to average the statistics of BatchNorm too; must be the same at every call.
         """
         if self._averaged_tensors is None:
             assert self.average is not None

@@ -38,12 +38,13 @@ class LabelsAlone(NamedTuple):
     """The gain of the best setting over the best labels-only runs of the same seeds.
 
     row: the runs of the best setting
-    accuracy: mean accuracy (or balanced accuracy) in [0, 1] of these runs
-    alone: the same of the labels-only runs
-    split: the images on which both are measured, `test` or `validation`
+    accuracy: mean accuracy (or balanced accuracy) of these runs, in [0, 1]
+    alone: mean accuracy (or balanced accuracy) of the labels-only runs, in [0, 1]
+    split: set on which both are measured, `test` or `validation`
     interval: 95 % interval of the gain, in percentage points
     confirmed: whether the runs are those of `semisup confirm`
-    seeds_needed: number of seeds that would detect the gain; None if these runs decide, or if it cannot be computed
+    seeds_needed: number of seeds that would detect the gain; None if the verdict is not UNDECIDED, or
+        if the number cannot be computed
     references: the labels-only runs
     """
 

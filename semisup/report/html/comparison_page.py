@@ -53,7 +53,7 @@ def comparison_page(parts: list[tuple[Comparison, str]], beside: Path) -> bytes:
 
 
 def _part(comparison: Comparison, sentence: str, link: Link, suffix: str) -> dict[str, Any]:
-    """Create the sections of the page about one data set; `suffix` makes their HTML ids unique."""
+    """Return the template variables for one data set; `suffix` is appended to HTML ids to make them unique."""
     grid = make_grid(comparison, MAX_VALUES)
     charts = _charts(comparison, grid, link, suffix)
     settings = settings_table(comparison, link, suffix)
@@ -114,7 +114,7 @@ def _panels(comparison: Comparison, grid: Grid, link: Link) -> list[dict[str, An
 
 
 def _lines(grid: Grid, rendered: list[dict[str, Any]], cells: list[HeatmapCell]) -> list[dict[str, Any]]:
-    """Arrange the cells of a heat map in lines, the largest value at the top and the controls at the bottom."""
+    """Arrange the cells of a heat map in rows: the vertical values in descending order, then the controls."""
     labels = {y: _label(value) for y, value in enumerate(grid.vertical.values)} | {CONTROL: "control"}
     by_place = {(cell.y, cell.x): content for cell, content in zip(cells, rendered, strict=True)}
     heights = sorted({cell.y for cell in cells}, reverse=True)

@@ -18,8 +18,8 @@ PIXELATED = 32  # images up to this side stay lossless, and are drawn pixelated
 class ConfidentErrors:
     """The most confident errors of a run's best model on the validation images.
 
-    shown: prediction and thumbnail of each error, as a data URI; None for a missing thumbnail
-    count: number of all errors
+    shown: for each of the most confident errors, the prediction and the thumbnail (a data URI; None if it is missing)
+    count: number of all errors, including those that are not in `shown`
     judged: number of images whose true class is known
     message: why errors or thumbnails are missing; "" if nothing is missing
     """
