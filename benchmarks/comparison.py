@@ -46,7 +46,8 @@ def measure(plan: Plan) -> Iterator[tuple[str, Measured]]:
 def make_thousand(folder: Path) -> None:
     """Create 1,000 run directories in `folder`.
 
-    Files that are the same in all runs (LINKED) are hard links to those of the original run.
+    One run is trained, and all directories are derived from it. Files that are the same in all runs (LINKED) are hard
+    links.
     """
     with tempfile.TemporaryDirectory(prefix="semisup-bench-", dir=folder) as place:
         subprocess.run([*SEMISUP, "train", *RUN, f"output_root={place}"], check=True, capture_output=True)
@@ -56,10 +57,13 @@ def make_thousand(folder: Path) -> None:
 
 
 def _settings(original: Path) -> Iterator[tuple[Plain, float]]:
-    """Yield the settings of 1,000 artificial runs for the benchmark, which are made from one trained run.
+    """Yield the config and the accuracy of each of 1,000 artificial runs, which are derived from a trained run.
+
+    Args:
+        original: directory of the trained run.
 
     Yields:
-        The config of an artificial run, and the difference of its accuracy from that of the run `original`.
+        (config, gain): the accuracy of the artificial run is that of the trained run plus `gain`.
     """
     plain = yaml.safe_load((original / "config.yaml").read_text())
     summary = json.loads((original / "summary.json").read_text())

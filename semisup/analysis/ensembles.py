@@ -9,11 +9,12 @@ from semisup.analysis.stored_predictions import StoredPredictions
 
 
 def ensemble_accuracy(runs: Sequence[Run], stored: StoredPredictions) -> float | None:
-    """Compute the test accuracy, or balanced accuracy, of the mean of the class probabilities of several runs.
+    """Compute the test accuracy of an ensemble, which averages the class probabilities of several runs.
 
     Returns:
-        The measure of gains of these runs, in [0, 1]. None if there are fewer than two runs, if two runs have the same
-        seed, if the runs have different test images or classes, or if a run stored no probabilities.
+        The accuracy in [0, 1]; the balanced accuracy if the runs are ranked by it. None if there are fewer than two
+        runs, if two runs have the same seed, if the runs have different test images or classes, or if a run stored no
+        probabilities.
     """
     if len(runs) < 2 or len({run.seed for run in runs}) < len(runs):
         return None

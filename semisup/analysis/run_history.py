@@ -141,7 +141,7 @@ def read_predictions(folder: Path, split: str) -> list[Prediction] | None:
 
 
 def iter_predictions(folder: Path) -> Iterator[tuple[int, str, Prediction | None]]:
-    """Yield (number from 0, split, prediction) of each row of predictions.csv.
+    """Yield (index of the row from 0, split, prediction) for each row of predictions.csv.
 
     The prediction is None if the row is damaged or has no true class.
     """
@@ -191,7 +191,10 @@ def _threshold_curves(rows: Iterable[dict[str, str]]) -> list[SplitCurve]:
 
 
 def last_class_rows(folder: Path) -> list[dict[str, Any]]:
-    """Read the pseudo-label counts of each class in the last round, from classes.csv; missing numbers are None."""
+    """Read from classes.csv one row for each class: its pseudo-label counts and rates in the last labeling.
+
+    Keys: class, labeled, kept, coverage, accuracy, threshold; a missing number is None.
+    """
     last: tuple[str | None, list[dict[str, Any]]] = (None, [])
     for row in _read_csv(folder / "classes.csv"):
         if row.get("round") != last[0]:
@@ -216,7 +219,7 @@ def read_metric_rows(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def position(value: object) -> float | None:
-    """Convert a step, epoch or round to a number; return None if it is not in [0, MAX_POSITION]."""
+    """Convert the index of a step, epoch or labeling, as read from a file; None if it is not in [0, MAX_POSITION]."""
     number = as_number(value)
     return number if number is not None and 0 <= number <= MAX_POSITION else None
 

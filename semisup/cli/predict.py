@@ -246,10 +246,11 @@ def _print_ignored(ignored: dict[str, str]) -> None:
 
 
 def _describe(reason: str) -> str:
-    """Write the reason why a file is ignored, for the table.
+    """Write the reason why a file is not classified, as text for the table of predictions.
 
     Args:
-        reason: for a file with another suffix than an image, this suffix (with a dot); otherwise the reason itself.
+        reason: the suffix of the file, with its dot, if this is not the suffix of an image ("." = no suffix);
+            otherwise the text of the reason, which is returned unchanged.
     """
     if not reason.startswith("."):
         return reason
@@ -274,7 +275,7 @@ def _write(columns: "PredictionColumns", batches: "Iterable[ClassifiedBatch]", o
 
 
 def _for_terminal(parts: Iterator[str]) -> Iterable[str]:
-    """Escape control characters in the parts of a table if standard output is a terminal."""
+    """Escape control characters in the text of a table, given in pieces, if standard output is a terminal."""
     # the list makes the table appear after the progress bar has ended
     return map(printable_lines, list(parts)) if sys.stdout.isatty() else parts
 

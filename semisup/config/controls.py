@@ -2,8 +2,8 @@
 
     control           the run with lambda_unlabeled=0 and the same number of optimizer steps; the difference in
                       accuracy is the effect of the unlabeled images
-    baseline          supervised training without augmentation; its number of steps is the number of steps with labeled
-                      images of the run
+    baseline          supervised training without augmentation; it has as many steps as the run has steps in which
+                      labeled images are used
     labels_only       supervised training with the number of steps of the run, with the augmentation that the control
                       does not use: the weak or the strong one
     labels_only_none  supervised training with the number of steps of the run, without augmentation

@@ -1,4 +1,4 @@
-"""Names of the nodes (nested dictionaries) of a config: options of a config group, and sections outside groups."""
+"""Names of the nested dictionaries (nodes) of a config: each holds an option of a config group, or is a section."""
 
 from semisup.config import registry
 from semisup.config.sections import CheckpointSettings, CollapseSettings, SweepSettings

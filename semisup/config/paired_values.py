@@ -27,7 +27,7 @@ EMPTY_CELL = "__empty_cell__"
 class Axis(NamedTuple):
     """One dimension of a sweep's grid.
 
-    rows: one element for each value along this dimension: the overrides (KEY=VALUE) that set this value in a job
+    rows: for each point along this dimension, the overrides (KEY=VALUE) of a job at this point
     """
 
     rows: list[tuple[str, ...]]

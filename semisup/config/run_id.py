@@ -170,7 +170,7 @@ def _unset_keys(dataset: ConfigDict) -> list[str]:
 
 
 def fold_of(config: ConfigDict) -> int | None:
-    """Return the number of the cross-validation fold that a run uses for validation; None without folds."""
+    """Return the index of the cross-validation fold that a run uses for validation; None without folds."""
     from semisup.dataset import KeyRole
 
     values = [config["dataset"].get(key) for key in dataset_keys(config["dataset"], KeyRole.FOLD)]
@@ -181,12 +181,12 @@ def run_id(config: ConfigDict) -> str:
     """Build the id of a run: its main settings in readable form, and 8 hexadecimal digits of a hash.
 
     An id such as `self_training-fixed-0.95-crop_rotate-0.5-seed0-1a2b3c4d` has these parts: method; threshold and its
-    numbers; `reject` and its numbers, if images are rejected; augmentation and strength; seed; fold, if there is one;
-    hash.
+    numeric settings; if images are rejected, the option `reject` and its numeric settings; augmentation and strength;
+    seed; fold, if there is one; hash.
 
-    The settings `tau` and `q` of the threshold come first and without their names. The others follow with their names,
-    in alphabetical order (`adamatch-0.9-momentum0.99`). If the id would exceed 100 characters, the last numbers are
-    left out.
+    Of the numeric settings, `tau` and `q` come first and without their names. The others follow with their names, in
+    alphabetical order (`adamatch-0.9-momentum0.99`). If the id would exceed 100 characters, the last numeric settings
+    are left out.
 
     The hash is computed from `result_config(config)`, without settings that were added in later versions and have no
     effect.

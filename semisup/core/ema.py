@@ -29,10 +29,10 @@ def decay_at(decay: float, update: int, *, warmup: bool) -> float:
 
 
 class AveragedTensors(NamedTuple):
-    """Lists of the tensors that an EMA update reads and writes.
+    """Tensors that an EMA update writes (in the EMA model) and reads (in the student), as pairs of lists.
 
-    averaged: (tensors of the EMA model, tensors of the student at the same indices), which are averaged
-    copied: such pairs of lists for tensors that are copied from the student, one pair for each group of types
+    averaged: (tensors of the EMA model, the corresponding tensors of the student), to be averaged
+    copied: pairs of the same form, to be copied from the student: one for floating-point tensors, one for integers
     """
 
     averaged: tuple[list[Tensor], list[Tensor]]

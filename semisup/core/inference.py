@@ -42,7 +42,7 @@ def to_float(pixels: Tensor) -> Tensor:
 
 
 def initial_temperature() -> StateDict:
-    """Return the temperature at the beginning of a training, which is 1, under its key in a method's state dict."""
+    """Return a state dict that contains only the calibration temperature at the beginning of a training, which is 1."""
     return {TEMPERATURE: torch.ones((), dtype=torch.float64)}
 
 

@@ -7,10 +7,10 @@ from torch.nn.functional import cross_entropy
 
 
 class ClassTerms(NamedTuple):
-    """Terms by which the cross-entropy treats classes differently.
+    """Class-dependent constants of the cross-entropy: a shift of the logits, and a weight for each class.
 
-    shift: (K,) float, added to the logits of each image; None = no shift
-    weight: (K,) float, factor of the loss of images of each class; None = 1 for every class
+    shift: (K,) float, added to the logits of every image; None = no shift
+    weight: (K,) float, factors of the loss by class of the image; None = 1 for every class
     """
 
     shift: Tensor | None = None

@@ -26,9 +26,9 @@ def epoch_batch(seed: int, name: str, epoch: int, images: int, batch_size: int, 
 
     Args:
         seed, name: seed of the run and name of the random stream.
-        epoch: number of the epoch, from 0.
+        epoch: index of the epoch, from 0.
         images: number of images.
-        position: number of the batch in the epoch, from 0.
+        position: index of the batch in the epoch, from 0.
 
     Returns:
         (batch_size,) int64; the last batch may be smaller.
@@ -46,7 +46,7 @@ def infinite_batch(seed: int, name: str, images: int, batch_size: int, step: int
     Args:
         seed, name: seed of the run and name of the random stream.
         images: number of images.
-        step: number of the batch, from 0.
+        step: index of the batch, from 0.
 
     Returns:
         (batch_size,) int64.
@@ -80,10 +80,10 @@ def permutation(seed: int, name: str, epoch: int, images: int) -> Tensor:
 
     Args:
         seed, name: seed of the run and name of the random stream.
-        epoch: number of the epoch, from 0.
+        epoch: index of the epoch, from 0.
         images: number of images.
 
     Returns:
-        (images,) int64, indices of the images.
+        (images,) int64, a permutation of the image indices.
     """
     return torch.randperm(images, generator=torch_generator(seed, "order", name, epoch))

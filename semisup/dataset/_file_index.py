@@ -10,7 +10,7 @@ from semisup.images.scan import ImageFile
 
 
 class FileSplit(NamedTuple):
-    """Files of one split and their class numbers; -1 = unlabeled, or the class is unknown."""
+    """Files of one split, and the index of the class of each file; -1 = unlabeled, or the class is unknown."""
 
     files: list[ImageFile]
     targets: list[int]
@@ -40,10 +40,10 @@ class FileIndex(NamedTuple):
 
 
 def file_numbers(index: FileIndex) -> dict[str, Any]:
-    """Number the files of all lists consecutively from 0, one list after another.
+    """Compute the index of every file in the concatenation of all lists of files (`file_lists`).
 
     Returns:
-        split -> (n,) int64, the numbers of the n files of the split.
+        split -> (n,) int64, the indices of the n files of the split.
     """
     begins, number = {}, 0
     for name, files in index.file_lists.items():
@@ -68,7 +68,7 @@ def splits_are_lists(index: FileIndex, numbers: Mapping[str, Any]) -> bool:
     """Whether each list of files is one split, with the files in the same order.
 
     Args:
-        numbers: split -> numbers of its files, from `file_numbers`.
+        numbers: split -> indices of its files in the concatenation of all lists, from `file_numbers`.
     """
     files = sum(map(len, index.file_lists.values()))
     whole = all(

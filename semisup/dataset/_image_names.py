@@ -45,7 +45,7 @@ class ImageNames:
         return None if os.path.splitext(path)[1] else self._stems().get(prefix + path)
 
     def nearest(self, name: str) -> str:
-        """Return the name of an image that is most similar to a name in a table."""
+        """Return the name of the image file whose name is most similar to a name in a table."""
         base = os.path.basename(name.replace("\\", "/"))
         some = [each for each in self.by_name if os.path.basename(each).casefold() == base.casefold()]
         return some[0] if some else closest_match(name, list(self.by_name)[:10_000]) or next(iter(self.by_name))
@@ -72,7 +72,8 @@ class ImageNames:
             folders: the candidates.
 
         Raises:
-            DataError: no candidate contains an image of the table, or several do and their names do not decide.
+            DataError: no candidate contains an image of the table, or several do and not exactly one of them is named
+                after the split of the table.
         """
         tried = [*itertools.islice(filter(None, names), MOST_TRIED)]
         name, matches = self.matching_folders(tried, folders)
@@ -108,6 +109,6 @@ class ImageNames:
 
 
 def several_folders(name: str, folders: Sequence[str]) -> str:
-    """Write the text of an error: several folders contain an image with this name from a table."""
+    """Write an error message: a table names an image, and several folders contain an image with this name."""
     places = " and ".join(f"{folder}/" for folder in folders[:3])
     return f"{escape_name(name)} is in {places}; choose one with dataset.image_folder"

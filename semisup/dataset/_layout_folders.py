@@ -92,11 +92,13 @@ def _unlabeled(source: Source, names: SetNames, ignored: Counter[str]) -> list[I
 
 
 def _similar_folder(source: Source, names: SetNames, where: str) -> str | None:
-    """Find a folder that the user may have meant instead of `where`, a folder of unlabeled images that does not exist.
+    """Find the folder of unlabeled images that the user may have meant by the path `where`, which does not exist.
+
+    The folders beside `where` and in the root are searched for a usual name, such as `unlabeled`, and then for a name
+    similar to that of `where`.
 
     Returns:
-        the path of a folder next to `where` or in the root that has a usual name, such as `unlabeled`, or a name
-        similar to that of `where`; None if there is none.
+        the path of the folder; None if there is none.
     """
     siblings = source.subfolders(PurePosixPath(where).parent.as_posix())
     others = [each for each in dict.fromkeys((*siblings, *source.subfolders("."))) if each != names.labeled]

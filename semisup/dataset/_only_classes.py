@@ -1,7 +1,7 @@
 """Select some classes of a data set (`dataset.only_classes`); images of other classes can only be unlabeled images.
 
 Labeled images of the other classes become unlabeled images; for diagnostics, their true class is `other`, with the
-number K. Validation and test images of the other classes are not used.
+class index K. Validation and test images of the other classes are not used.
 """
 
 from collections.abc import Mapping, Sequence
@@ -26,8 +26,8 @@ class ClassSubset(NamedTuple):
     """The K classes of a data set that `dataset.only_classes` selects.
 
     names: K names, in the order of the data set
-    numbers: array from class numbers of the data set to new class numbers: in [0, K) for a selected class, K for all
-        others. Its last entry is -1, so numbers[-1] = -1 (unknown class)
+    numbers: lookup table of class indices: numbers[c] is the new index of class c of the data set, in [0, K) for a
+        selected class and K for all others. The last entry is -1, so numbers[-1] = -1 (unknown class)
     """
 
     names: tuple[str, ...]

@@ -48,7 +48,7 @@ class Source(Protocol):
 
     @property
     def is_table(self) -> bool:
-        """Whether the root that the user named is a table or several tables."""
+        """Whether the user gave one or several tables, instead of a folder, as the root."""
         ...
 
     def tables(self) -> list[str]:
@@ -68,7 +68,10 @@ class Source(Protocol):
         ...
 
     def attached(self) -> Mapping[str, ImageFile]:
-        """Return the files inside archives that can contain classes (.cls, .json, tables): name -> file."""
+        """Return the .cls, .json and table files inside the archives, which can contain classes: name -> file.
+
+        {} for a folder on disk.
+        """
         ...
 
     def other_roots(self) -> Iterator[tuple[str, "Source"]]:
@@ -86,7 +89,8 @@ class FolderSource:
 
     root: path of the folder
     follow_symlinks: include the targets of links
-    named_tables: file names of the tables, if the user named tables in this folder as the root
+    named_tables: file names of tables in this folder, if the user gave these tables instead of a folder as the root;
+        otherwise empty
     """
 
     root: Path

@@ -1,4 +1,4 @@
-"""The recipe of a pack of features: everything besides the image on which a stored feature can depend.
+"""Recipe of a pack (folder of stored features): everything besides the images on which the features can depend.
 
     encoder       settings of the encoder, with the digest of its weights, the batch size and the precision
     views         the augmentation and its settings, the number of views, the seed of the views; nothing for images
@@ -115,7 +115,7 @@ def _source_digest() -> str:
 
 
 def statements(source: str) -> str:
-    """Remove the comments and docstrings from Python source code, so that rewording them does not change a key."""
+    """Remove comments and docstrings from Python source code, so that rewording them changes no `PackRecipe.key`."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:

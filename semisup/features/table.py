@@ -70,11 +70,11 @@ class FeatureTable:
         return self._scaled[length]
 
     def gather(self, position: Tensor, view: Tensor | None = None) -> Tensor:
-        """Return the features of some images, as images with D channels and one pixel.
+        """Return the features of U images, each as an image with D channels and one pixel.
 
         Args:
-            position: (U,) int64 in [0, T), row indices of the images in the table.
-            view: (U,) int64 in [0, K) on the CPU; None = view 0.
+            position: (U,) int64 in [0, T), indices of the images in the table.
+            view: (U,) int64 in [0, K) on the CPU, index of the view of each image; None = view 0.
 
         Returns:
             (U, D, 1, 1) float32 on the device.
@@ -95,7 +95,7 @@ class FeatureTable:
         return self.scaled(length).index_select(0, self._rows(position, view))
 
     def _rows(self, position: Tensor, view: Tensor | None) -> Tensor:
-        """Compute which rows of `values` contain the features of these images and views, (U,) int64 on the device.
+        """Compute the row indices of these images and views in the table with T * K rows, (U,) int64 on the device.
 
         Args:
             position, view: as in `gather`.

@@ -344,7 +344,7 @@ def describe_ignored(counts: Mapping[str, int]) -> str:
     """Describe the files that are not read, such as "ignored 150 files: 120 .txt, 30 .csv"; "" if there are none.
 
     Args:
-        counts: suffix or other reason -> number of files. Only suffixes and HEIC_HINT are described.
+        counts: suffix or other reason -> number of files. Of the other reasons, only HEIC_HINT is described.
     """
     listed = {key: count for key, count in counts.items() if key.startswith(".") or key == HEIC_HINT}
     parts = sorted(listed.items(), key=lambda item: (-item[1], item[0]))

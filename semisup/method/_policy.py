@@ -18,11 +18,11 @@ POLICY_PREFIX = "policy/"
 
 
 def initial_memory(training: TrainingContext, size: int) -> StateDict:
-    """Create the memory of the threshold policy, of `loss` and of `debias`, and the initial calibration temperature.
+    """Create the initial memory of the threshold policy, of `loss` and of `debias`, with the calibration temperature.
 
     Args:
-        size: number of images to which the policy can be applied: N, or N + L if labeled images are used as unlabeled
-            ones too.
+        size: number of images to which the policy can be applied: all unlabeled images, and also the labeled images if
+            they are used as unlabeled ones too.
     """
     policy = _add_prefix(training.policy.init(training.num_classes, size))
     return policy | initial_loss_memory(training) | initial_temperature()
@@ -41,7 +41,7 @@ def apply_policy(
     Args:
         memory: the method's memory.
         labels: pseudo-labels of U images.
-        index: (U,), numbers of these images.
+        index: (U,) int64, indices of these images: [0, N) for the N unlabeled images; labeled images follow from N on.
         context: further input of the policy, such as predictions for labeled images.
 
     Returns:
@@ -71,9 +71,12 @@ def rejection(memory: StateDict) -> Rejection | None:
 
 
 def observe_labeled_loss(training: TrainingContext, memory: StateDict, loss: StepLoss, position: Position) -> StateDict:
-    """Update the threshold policy's memory by the labeled loss of a step on labels only.
+    """Update the threshold policy's memory by the loss of the labeled images, after a step on labels only.
 
-    The policy must have a first phase on labels only, as Dash has. Returns the new memory of the method.
+    The policy must have a first phase on labels only, as Dash has.
+
+    Returns:
+        The new memory of the method.
     """
     assert starts_with_labels(training.policy)
     loss_sum, images = (loss.sums[LOG_SUMS.index(name)] for name in ("labeled_loss", "labeled_images"))

@@ -170,8 +170,6 @@ def make_sums(like: Tensor, **values: Tensor | float) -> Tensor:
     Returns:
         (len(LOG_SUMS),) float64, or float32 on mps.
     """
-    if like.device.type == "cpu":  # faster than six assignments
-        return torch.from_numpy(numpy.array([float(values.get(name, 0.0)) for name in LOG_SUMS]))
     sums = torch.zeros(len(LOG_SUMS), dtype=sum_dtype(like.device), device=like.device)
     for name, value in values.items():
         sums[LOG_SUMS.index(name)].fill_(value)  # assignment by [] would wait for the GPU

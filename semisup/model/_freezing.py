@@ -29,10 +29,10 @@ def check_freezing(freeze: str, train_blocks: int | None, norm: str) -> None:
 
 
 class FreezableNetwork(NormalizedNetwork):
-    """Base class of networks with preprocessing in which some layers may be frozen (not trained).
+    """Base class of networks that preprocess their input, and some of whose layers may be frozen (not trained).
 
     frozen_norm: whether the statistics of all BatchNorm layers are frozen
-    frozen_names: names in the state dict of the tensors that training does not change
+    frozen_names: state-dict keys of the tensors that training does not change
     weights_sha256: digest of the weights file; None without one
     """
 

@@ -139,6 +139,6 @@ def _percent(share: float) -> str:
 
 
 def _rounded(number: int) -> str:
-    """Round a number to two digits, with a comma for thousands: 12,000."""
+    """Round a number to two significant digits and format it with a comma for thousands: 12345 gives 12,000."""
     unit = 10 ** max(len(str(number)) - 2, 0)
     return f"{round(number / unit) * unit:,}"

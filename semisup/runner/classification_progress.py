@@ -35,14 +35,14 @@ class ClassificationProgress:
 
     @contextmanager
     def batch(self, count: int) -> Iterator[None]:
-        """Context in which `count` images are classified."""
+        """Context manager for classifying a batch of `count` images; it advances the progress by `count`."""
         self._batch_left = count
         yield
         self._advance(self._batch_left)
 
     @contextmanager
     def count_parts(self, encoder: nn.Module | None, size: int) -> Iterator[None]:
-        """Context that counts images after each forward pass of an encoder instead of at the end of a batch.
+        """Context manager: the progress advances after each forward pass of an encoder, not only after a batch.
 
         Args:
             encoder: network that computes features, which takes most of the time; None = the run has no encoder.

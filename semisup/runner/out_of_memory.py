@@ -35,7 +35,7 @@ def reading(run_config: RunConfig, message: str) -> str:
     """Write the advice for a run that was out of memory while images were read.
 
     Args:
-        message: the original error message, in parentheses.
+        message: the text of the original error, already in parentheses.
     """
     settings = [f"dataset.size={run_config.dataset.size // 2}"]
     if "memory_gb" in run_config.config["dataset"]:
@@ -47,7 +47,7 @@ def saving(run_config: RunConfig, message: str) -> str:
     """Write the advice for a run that was out of memory while a checkpoint was written.
 
     Args:
-        message: the original error message, in parentheses.
+        message: the text of the original error, already in parentheses.
     """
     copy = "which needs a second copy of the weights and the optimizer's state"
     return f"{message} while a checkpoint was written, {copy}; try fewer runs at a time, or a smaller model"
@@ -64,7 +64,7 @@ def _training(run_config: RunConfig, message: str) -> str:
     """Write the advice for a run that was out of memory in training or evaluation.
 
     Args:
-        message: the original error message, in parentheses.
+        message: the text of the original error, already in parentheses.
     """
     plan = run_config.settings.train
     sizes = {"batch_size": plan.batch_size, "eval_batch_size": plan.eval_batch_size}

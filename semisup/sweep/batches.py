@@ -11,9 +11,9 @@ from semisup.sweep.search import search_batches
 
 
 def job_batches(sweeper: dict[str, Any], store: JobStore) -> Iterator[list[int]]:
-    """Yield lists of job numbers.
+    """Yield batches of jobs to run, each as a list of job indices (from 0).
 
-    The jobs of a list may run in parallel. All of them must end before the next list is requested.
+    The jobs of a batch may run in parallel. All of them must end before the next batch is requested.
 
     Args:
         sweeper: name and settings of the sweeper, such as {"name": "halving", "rungs": [0.2], "eta": 3}.
@@ -37,7 +37,7 @@ def launch_batches(batches: Iterable[list[list[str]]]) -> None:
     """
 
     def begin(self: BasicSweeper, **settings: Any) -> None:
-        """Accept and ignore the settings of any sweeper."""
+        """Replace the constructor of Hydra's sweeper: accept the settings of any sweeper, and ignore them."""
 
     def sweep(self: BasicSweeper, arguments: list[str]) -> None:
         assert self.launcher is not None

@@ -30,7 +30,7 @@ def run_job(number: int, overrides: Sequence[str], hydra_words: Sequence[str]) -
     """Run one job of a sweep as a single run of Hydra, without a launcher.
 
     Args:
-        number: number of the job in the sweep.
+        number: index of the job in the sweep, from 0.
         overrides: overrides (KEY=VALUE words) of the job.
         hydra_words: overrides of Hydra's own settings, from `single_run_words`.
 

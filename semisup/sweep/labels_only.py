@@ -26,14 +26,16 @@ ASKS_FOR_UNLABELED = ("method", "dataset.unlabeled")
 def labels_only_words(words: list[str], command: ComposedCommand) -> list[str] | None:
     """Change a train command so that it trains on the labels alone.
 
-    Settings of the threshold have no effect on this training. If several values of one are swept, only the first stays.
+    The settings of the threshold have no effect on this training. If the command sweeps such a setting over several
+    values, only the first value is kept.
 
     Args:
         words: overrides (KEY=VALUE) of the command.
         command: the composed command.
 
     Returns:
-        The changed words; None if the method has no setting `lambda_unlabeled`, or if a sweeper chooses the values.
+        The changed words; None if the method has no setting `lambda_unlabeled`, or if a sweeper chooses the values
+        of a setting, as for `interval(0, 1)`.
     """
     swept = {key: values for key, values in command.choices.items() if len(values) != 1}
     if "lambda_unlabeled" not in command.config.method or not all(swept.values()):

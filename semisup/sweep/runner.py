@@ -47,7 +47,7 @@ def sweep(words: list[str], command: ComposedCommand, *, noted: bool = False, en
     Args:
         words: overrides as the user typed them.
         command: the composed command.
-        noted: whether the notes about the files of the data set were printed before; False = print them.
+        noted: whether notes about the files of the data set are already printed; False = the sweep prints them.
         ends_with_summary: whether the summary is printed if the exit status is 0.
     """
     if world_size() > 1:
@@ -147,7 +147,7 @@ def _announcement(command: ComposedCommand, plan: list[list[str]] | None) -> str
 
 
 def _reject_torchrun() -> int:
-    """Print, by rank 0, that torchrun cannot run a sweep; return the exit status."""
+    """Print, in the process of rank 0, the error that torchrun cannot run a sweep; return the exit status."""
     # when rank 0 has ended, torchrun ends the other processes
     if not is_rank_zero():
         time.sleep(2)
@@ -260,7 +260,7 @@ def rerun_remaining(
 
 
 def _with_references(names: list[str]) -> list[str]:
-    """Add, for each reference run in a list of names (such as 00003-control), the name of its job (00003)."""
+    """Add to names of jobs and reference runs (such as 00003-control) the job of each reference run (00003)."""
     return sorted({*names, *(name.partition("-")[0] for name in names)})
 
 

@@ -24,9 +24,9 @@ from semisup.sweep.job_store import JobStore
 
 
 class Space(NamedTuple):
-    """Search space.
+    """Search space of a sweep: the settings that are searched, and the settings that are fixed.
 
-    swept: key of a setting to search -> its parsed override
+    swept: key of a searched setting -> its parsed override, which contains the values to search
     fixed: overrides (KEY=VALUE) of the settings with one value
     """
 
@@ -36,7 +36,8 @@ class Space(NamedTuple):
     def word(self, key: str, value: object) -> str:
         """Write the override KEY=VALUE of a searched setting.
 
-        A float from a `range(...)` is replaced by the closest value of this range, as a grid would have it.
+        If the search space of the setting is `range(start,stop,step)`, a float is rounded to the closest value that a
+        grid of this range contains.
         """
         override = self.swept[key].value()
         if isinstance(override, RangeSweep) and isinstance(value, float):
@@ -64,7 +65,7 @@ def parse_space(words: list[str]) -> Space:
 def search_batches(
     store: JobStore, n_trials: int, n_jobs: int, seed: int, words: list[str], select_by: str
 ) -> Iterator[list[int]]:
-    """Add jobs to the plan of a sweep, chosen by the results of earlier jobs; yield their numbers.
+    """Add jobs to the plan of a sweep, chosen by the results of earlier jobs; yield lists of their indices.
 
     The iteration ends early if a job was not run, because the sweep was stopped.
 

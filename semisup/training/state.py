@@ -5,7 +5,6 @@ is bit-identical to an uninterrupted training.
 """
 
 import copy
-import math
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -224,10 +223,6 @@ class State:
             value: () float on the device.
             step: number of the step, from 1.
         """
-        if value.device.type == "cpu":  # a GPU would wait
-            if not math.isfinite(value) and self.first_bad_step < 0:
-                self.first_bad_step.fill_(step)
-            return
         bad = ~torch.isfinite(value) & (self.first_bad_step < 0)
         self.first_bad_step = torch.where(bad, step, self.first_bad_step)
 

@@ -38,8 +38,9 @@ class Concentration(NamedTuple):
 
     row: the runs of the best setting
     classes: names of the classes, most over-represented first
-    selected, labeled, validation: share in [0, 1] of these classes among the selected pseudo-labels, among the
-        pseudo-labels of all unlabeled images (None if unknown), and among the validation images; mean over the seeds
+    selected: total share of `classes` among the selected pseudo-labels, in [0, 1]; mean over the seeds
+    labeled: the same among the pseudo-labels of all unlabeled images; None if unknown
+    validation: the same among the validation images
     distance: total variation distance between the class shares of selected pseudo-labels and validation images; mean
         over the seeds
     p_value: largest p-value over the seeds, of the test that these class shares are equal
@@ -57,7 +58,13 @@ class Concentration(NamedTuple):
 
 
 class _ClassCounts(NamedTuple):
-    """Numbers of images of each class of one run: selected pseudo-labels, all pseudo-labels, and validation images."""
+    """Class histograms of one run: the number of images of each class in three sets of images.
+
+    names: names of the K classes
+    selected: (K,) counts of the selected pseudo-labels
+    labeled: (K,) counts of the pseudo-labels of all unlabeled images
+    validation: (K,) counts of the true classes of the validation images
+    """
 
     names: tuple[str, ...]
     selected: Counts
@@ -66,7 +73,7 @@ class _ClassCounts(NamedTuple):
 
 
 def check_concentration(case: Case) -> Concentration | NoFinding:
-    """Compare the classes of the selected pseudo-labels of the best setting with those of the validation images."""
+    """Check whether the best setting selects some classes more often than they occur in the validation set."""
     row = case.comparison.best
     if row is None or not row.controls:
         return NoFinding(NAME, "a finished run that uses unlabeled images")
@@ -97,10 +104,10 @@ def check_concentration(case: Case) -> Concentration | NoFinding:
 
 
 def same_proportions(one: Counts, other: Counts) -> float:
-    """Compute the p-value of the chi-square test that two samples of images have the same proportions of classes.
+    """Compute the p-value of the chi-square test that two samples of images have the same class proportions.
 
     Args:
-        one, other: (K,) numbers of images of each class; classes that neither sample has are ignored.
+        one, other: (K,) number of images of each class in each sample; a class that occurs in neither is ignored.
     """
     table = numpy.stack([one, other])[:, (one + other) > 0]
     if table.shape[1] < 2 or not table.sum(axis=1).all():

@@ -7,7 +7,8 @@ u >= (1 - p) * v, so that
 
     p >= share = 1 - u / v
 
-The standard error of log(u / v) is that of two independent samples. The standard error of its mean over seeds is
+The validation images and the unlabeled images are independent samples. Therefore the squared standard error of the
+mean of log(u / v) over the seeds is
 
     se^2 = (1 - u) / (u * unlabeled images) + (1 - v) / (v * validation images) + variance over seeds / seeds
 
@@ -50,11 +51,11 @@ HALF = (0.4, 0.6)
 
 
 class Reached(NamedTuple):
-    """Shares of the validation images and of the unlabeled images of one run that reach a limit.
+    """Shares of the validation images and of the unlabeled images whose score reaches a limit, in one run.
 
-    limit: the minimum confidence; None if the limit is the lowest score that `reject` accepts
-    validation, unlabeled: the two shares, in [0, 1]
-    unlabeled_images, validation_images: numbers of images in both sets
+    limit: limit of the confidence; None if the score is that of `reject`, whose limit is not needed
+    validation, unlabeled: share of the validation images and of the unlabeled images, in [0, 1]
+    validation_images, unlabeled_images: number of images in each set
     """
 
     limit: float | None
@@ -65,13 +66,14 @@ class Reached(NamedTuple):
 
 
 class OutOfClass(NamedTuple):
-    """The unlabeled set seems to contain images that belong to none of the classes.
+    """Finding that the unlabeled set seems to contain images that belong to none of the classes.
 
-    share: estimate of the share of these images, in [0, 1]; it is too low if some of these images reach the limit
-    lowest: lower limit of the estimate, in [0, 1]
-    score: `reject`, or `confidence`
-    mean: mean values over the seeds
-    run: one of the runs
+    share: estimated share of these images in the unlabeled set, in [0, 1]; it is too low if some of them reach the
+        limit of the score
+    lowest: lower confidence limit of the share
+    score: the score that was compared, `reject` or `confidence`
+    mean: limit and shares, as means over the seeds, and the smallest numbers of images
+    run: one of the runs from which the share was estimated
     seeds: number of runs, of different seeds
     """
 
@@ -84,7 +86,7 @@ class OutOfClass(NamedTuple):
 
 
 def check_out_of_class(case: Case) -> OutOfClass | NoFinding:
-    """Compare the scores of the unlabeled images with those of the validation images."""
+    """Check whether a smaller share of the unlabeled images than of the validation images reaches a score limit."""
     for score, read in (("reject", _by_reject), ("confidence", _by_confidence)):
         runs = _first_of_each_seed(case, read)
         if runs:
@@ -125,10 +127,12 @@ def _relative_variance(share: float, images: int) -> float:
 
 
 def _first_of_each_seed(case: Case, read: Callable[[Run], Reached | None]) -> list[tuple[Run, Reached]]:
-    """For each seed, read the scores of the run with scores whose setting has the best validation accuracy.
+    """For each seed, read the scores of one run: of the runs that have scores, the one of the best setting.
+
+    Settings are ordered by validation accuracy; only those that use unlabeled images count.
 
     Args:
-        read: function that reads the scores of a run; None for a run without scores.
+        read: function that reads the scores of a run, and returns None if the run has none.
     """
     values: dict[tuple[int, int], tuple[Run, Reached]] = {}
     for row in case.comparison.rows:
@@ -150,12 +154,12 @@ def _by_reject(run: Run) -> Reached | None:
 
 
 def _by_confidence(run: Run) -> Reached | None:
-    """Read the shares of validation and unlabeled images that reach a confidence, from the file what_if.csv.
+    """Read from what_if.csv which share of the validation images and of the unlabeled images reach a confidence limit.
 
-    The confidence is one that about half of the validation images reach.
+    The limit is a threshold that about half of the validation images reach.
 
     Returns:
-        None for methods that label a batch at every step, or if the file has no suitable labeling.
+        The shares. None for methods that label a batch at every step, or if the file has no suitable labeling.
     """
     images, best = _image_counts(run), run.accuracy("validation")
     method = registry.settings_class("method", run.config["method"]["name"])

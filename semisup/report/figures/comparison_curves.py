@@ -1,4 +1,4 @@
-"""Draw the best runs of a comparison: validation accuracy by step, and pseudo-accuracy against coverage.
+"""Draw the best runs of a comparison: validation accuracy by step, and pseudo-label accuracy against coverage.
 
 Each setting is represented by its best run. The best settings have colored curves with names, the next ones have faint
 curves, and the remaining ones are not drawn. Each curve links to its run.
@@ -51,7 +51,11 @@ def training_curves(comparison: Comparison, link: Callable[[Path], str]) -> list
 
 
 def control_history(best: Row) -> History | None:
-    """Read the training curve of the control of the best setting; None if the control is not finished."""
+    """Read the training curve of a control, the labels-only run with which the best run of `best` is compared.
+
+    Returns:
+        None if the control is not finished.
+    """
     for run, pair in zip(best.runs, best.controls, strict=False):
         if run is best.best_run and (control := pair.finished):
             return history(control.folder)
@@ -59,10 +63,15 @@ def control_history(best: Row) -> History | None:
 
 
 def accuracy_figure(curves: list[TrainingCurve], control: History | None) -> Figure | None:
-    """Draw validation accuracy by step; the control of the best setting is dashed.
+    """Draw validation accuracy by step.
+
+    Args:
+        curves: the curves to draw, best setting first.
+        control: curve of the best setting's control (the labels-only run with which it is compared), drawn as a dashed
+            line; None = not drawn.
 
     Returns:
-        None if no accuracy is recorded.
+        None if no accuracy is recorded in `curves`.
     """
     drawn = [curve for curve in curves if curve.history.accuracy]
     if not drawn:
@@ -83,7 +92,7 @@ def accuracy_figure(curves: list[TrainingCurve], control: History | None) -> Fig
 
 
 def coverage_figure(curves: list[TrainingCurve]) -> Figure | None:
-    """Draw pseudo-accuracy against coverage, with one point for each labeling and a ring around the last one.
+    """Draw the accuracy of selected pseudo-labels against coverage: one point per labeling, a ring around the last one.
 
     Returns:
         None if no true class of an unlabeled image is known.
@@ -135,7 +144,7 @@ def _draw(axes: Axes, curve: TrainingCurve, x: Any, y: Any, **options: Any) -> N
 
 
 def _line_style(curve: TrainingCurve) -> dict[str, Any]:
-    """Choose the color and the line style of a curve: solid in the first three colors, else dash-dotted."""
+    """Return matplotlib's line properties for a curve: solid in one of the first three colors, else dash-dotted."""
     return {"color": curve.color, "linewidth": 1.6, "linestyle": "-" if curve.color in COLORS[:3] else "-."}
 
 

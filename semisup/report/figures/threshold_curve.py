@@ -29,6 +29,12 @@ def threshold_figure(
       faint.
     - Dotted lines: the run's best model on the validation set, if it is not the model of the last labeling.
     - Vertical line: the threshold of the last labeling, or `tau` if there was no labeling.
+
+    Args:
+        curves: accuracy and coverage by threshold, of several labelings and evaluations.
+        rows: rows of metrics.jsonl, of which the last one with a threshold is read.
+        summary: content of summary.json.
+        tau: value of the setting `threshold.tau`; None = draw no line if there was no labeling.
     """
     if not any(curve.coverage for curve in curves):
         return None
@@ -67,7 +73,7 @@ def threshold_figure(
 
 
 def _spaced(steps: Sequence[int]) -> set[int]:
-    """Choose which earlier labelings of the unlabeled set to draw: at most MAX_EARLIER, evenly spaced."""
+    """Select at most MAX_EARLIER, evenly spaced, of the steps of earlier labelings; only these labelings are drawn."""
     if len(steps) <= MAX_EARLIER:
         return set(steps)
     return {steps[number * len(steps) // MAX_EARLIER] for number in range(MAX_EARLIER)}
@@ -84,6 +90,10 @@ def _draw_threshold(axes: Axes, applied: Mapping[str, Any], tau: float | None) -
     """Mark the threshold of the last labeling in a chart.
 
     If classes have different thresholds, a band marks their range.
+
+    Args:
+        applied: row of metrics.jsonl with the threshold of the last labeling; {} if there was no labeling.
+        tau: threshold to mark if `applied` has none; None = mark nothing.
     """
     low, high = (as_number(applied.get(f"pseudo/threshold_{end}")) for end in ("min", "max"))
     if low is not None and high is not None:
@@ -113,10 +123,10 @@ def _scale_thresholds(axes: Axes) -> None:
 
 
 def _lowest_thresholds(summary: Mapping[str, Any]) -> str:
-    """Describe the lowest thresholds that select validation images of which 90, 95 and 99 % are classified correctly.
+    """Describe, for 90, 95 and 99 %, the lowest threshold with this accuracy on the selected validation images.
 
     Returns:
-        "" if the thresholds are not recorded.
+        One sentence; "" if the thresholds are not recorded.
     """
     names = {goal: f"what_if/tau_for_{goal}" for goal in TARGET_ACCURACIES}
     if not any(name in summary for name in names.values()):
