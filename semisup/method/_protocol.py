@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, NamedTuple, Protocol, runtime_checkable
 
-import numpy
 import torch
 from torch import Tensor, nn
 
