@@ -16,7 +16,7 @@ SECTIONS = {
     "D": ("Data", "Image files and folders are damaged, or have unusual contents or names."),
     "E": (
         "Numbers and pseudo-labels",
-        "Numbers are not finite, sets of images are empty, or the model predicts only one class.",
+        "In these tests, numbers are not finite, sets of images are empty, or the model predicts only one class.",
     ),
     "F": ("Config", "A user types a wrong setting, or an old config is loaded again."),
     "G": (
