@@ -247,7 +247,7 @@ def _scaled_length(settings: TrainingConfig) -> float | None:
     model = settings.model
     if settings.compile or getattr(settings.method, "mixes_unlabeled", False):
         return None
-    return model.scale if isinstance(model, ScalesInput) else None
+    return model.scale if isinstance(model, ScalesInput) and model.scales_input else None
 
 
 def feature_difference(before: object, now: Mapping[str, Any] | None) -> str | None:
