@@ -2,6 +2,8 @@
 
 Hydra composes the config of every job from its YAML files, which takes 0.1 s. If two jobs differ only in scalar values
 (numbers, names, true or false), the config of the second job is instead a copy of the first one with changed values.
+A private method of Hydra is replaced, because Hydra has no public way to do this, and it reduces the CPU time per job
+from 0.13 s to 0.011 s (a run on stored features takes about ten times the difference).
 """
 
 import copy
@@ -23,7 +25,7 @@ JOB_PREFIX = "+hydra.job.env_set."
 MOST_COMPOSED = 16
 
 _composed: dict[tuple[str, ...], DictConfig] = {}
-"""Cache: overrides without the values of scalar settings -> composed config of a job."""
+"""Cache: search path, and overrides without the values of scalar settings -> composed config of a job."""
 
 _compose: Any = ConfigLoaderImpl.load_sweep_config
 
@@ -47,31 +49,39 @@ def load_sweep_config(loader: Any, master_config: DictConfig, sweep_overrides: S
     """
     words = [word for word in sweep_overrides if not word.startswith(JOB_PREFIX)]
     always: list[str] = list(master_config.hydra.overrides.hydra)
-    key = (*always, "", *composition_key(words, master_config))
-    if _depends_on_order(words, key):
+    reduced = composition_key(words, master_config)
+    if _depends_on_order(loader, words, reduced):
         return _compose(loader, master_config, list(sweep_overrides))  # type: ignore[no-any-return]
+    sources = [f"{each.provider}={each.path}" for each in loader.config_search_path.get_path()]
+    key = (str(master_config.hydra.job.config_name), *sources, "", *always, "", *reduced)
     if key not in _composed:
         if len(_composed) >= MOST_COMPOSED:
             _composed.clear()
         _composed[key] = _compose(loader, master_config, words)
     config = copy.deepcopy(_composed[key])
-    changed = [word for word in words if word not in key] + [word for word in sweep_overrides if word not in words]
+    changed = [word for word in words if word not in reduced] + [word for word in sweep_overrides if word not in words]
     _set_values(config, changed, [*always, *sweep_overrides])
     OmegaConf.copy_cache(from_config=master_config, to_config=config)
     return config
 
 
-def _depends_on_order(words: list[str], key: tuple[str, ...]) -> bool:
-    """Whether one override sets a whole section, such as dataset={size: 32}, and another one a scalar in it.
+def _depends_on_order(loader: Any, words: list[str], reduced: tuple[str, ...]) -> bool:
+    """Whether an override that is not a scalar value, as ++KEY=VALUE, sets the key of a scalar one, or its section.
+
+    The choice of an option of a group does not count, since Hydra applies it before all other overrides.
 
     Args:
+        loader: Hydra's config loader, which shows which keys are groups.
         words: the overrides of the job.
-        key: the overrides without the values of scalar settings.
+        reduced: the overrides without the values of scalar settings.
     """
-    scalars = [word.partition("=")[0] for word in words if word not in key]
-    sections = [word.partition("=") for word in words if word in key]
-    whole = [f"{name.lstrip('+~')}." for name, _, value in sections if not SCALAR.fullmatch(value)]
-    return any(name.startswith(section) for name in scalars for section in whole)
+    scalars = [word.partition("=")[0] for word in words if word not in reduced]
+    others = []
+    for key, _, value in (word.partition("=") for word in words if word in reduced):
+        name = key.lstrip("+~")
+        if key.startswith("~") or not (SCALAR.fullmatch(value) and loader.repository.group_exists(name)):
+            others.append(f"{name}.")
+    return any(f"{name}.".startswith(other) or other.startswith(f"{name}.") for name in scalars for other in others)
 
 
 def _set_values(config: DictConfig, changed: list[str], words: list[str]) -> None:

@@ -25,11 +25,21 @@ class FeatureTable:
         digests: digests of the T images.
         device: device to which features are moved.
         resident: True = keep all features in the memory of the device; False = read them from files when needed.
+        augmented: number A of images, the first ones of the table, whose features may be scaled in advance; None = all.
     """
 
-    def __init__(self, pack: FeaturePack, digests: Sequence[bytes], device: torch.device, *, resident: bool) -> None:
+    def __init__(
+        self,
+        pack: FeaturePack,
+        digests: Sequence[bytes],
+        device: torch.device,
+        *,
+        resident: bool,
+        augmented: int | None = None,
+    ) -> None:
         self.views, self.dimension = pack.shape
         self.device, self.count = device, len(digests)
+        self.augmented = self.count if augmented is None else augmented
         segment, row = pack.locate(digests)
         offsets = numpy.arange(self.views)
         which = numpy.repeat(segment, self.views)
@@ -42,7 +52,7 @@ class FeatureTable:
         elif self.count:
             lazy = LazyImages(pack.sources, which, rows, cpu)
             self.values = lazy[numpy.arange(len(rows))].view(torch.float16).to(device)  # (T * K, D)
-        self._scaled: dict[float, Tensor] = {}  # length -> (T * K, D) float32
+        self._scaled: dict[float, Tensor] = {}  # length -> (A * K, D) float32
 
     @property
     def nbytes(self) -> int:
@@ -50,22 +60,23 @@ class FeatureTable:
         return self.values.nbytes + sum(each.nbytes for each in self._scaled.values())
 
     def can_scale(self, most_bytes: float) -> bool:
-        """Whether all features can be scaled in advance: they are in CPU memory, and their scaled copy is small enough.
+        """Whether features can be scaled in advance: they are in CPU memory, and their scaled copy is small enough.
 
         Args:
             most_bytes: largest size of the scaled copy in bytes; it is at most MAX_SCALED_BYTES in any case.
         """
         # on a GPU, the sum of squares of a row can depend on the number of rows
-        is_small = 4 * self.count * self.views * self.dimension <= min(most_bytes, MAX_SCALED_BYTES)
+        is_small = 4 * self.augmented * self.views * self.dimension <= min(most_bytes, MAX_SCALED_BYTES)
         return is_small and self.lazy is None and self.device.type == "cpu"
 
     def scaled(self, length: float) -> Tensor:
-        """Return all features, scaled to the Euclidean length `length`, as (T * K, D) float32; computed once."""
+        """Return features, scaled to the Euclidean length `length`, as (A * K, D) float32; computed once."""
         if length not in self._scaled:
             self._scaled.clear()
-            rows = torch.empty(self.values.shape, dtype=torch.float32)
+            values = self.values[: self.augmented * self.views]
+            rows = torch.empty(values.shape, dtype=torch.float32)
             for start in range(0, len(rows), BLOCK):
-                rows[start : start + BLOCK] = scale_rows(self.values[start : start + BLOCK].float(), length)
+                rows[start : start + BLOCK] = scale_rows(values[start : start + BLOCK].float(), length)
             self._scaled[length] = rows
         return self._scaled[length]
 
@@ -90,7 +101,7 @@ class FeatureTable:
         """Return the features of some images, scaled to the Euclidean length `length`, as (U, D) float32.
 
         Args:
-            position, view: as in `gather`.
+            position, view: as in `gather`, but only for the first A images of the table.
         """
         return self.scaled(length).index_select(0, self._rows(position, view))
 

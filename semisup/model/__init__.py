@@ -5,7 +5,7 @@ A network takes images of C channels and S x S pixels and returns logits of K cl
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from torch import nn
 
@@ -79,8 +79,13 @@ class Pretrained(Protocol):
 class ScalesInput(Protocol):
     """Interface of the settings of a model that first scales the values of each image to the Euclidean length `scale`.
 
-    The model does not scale input of shape (n, D), which must have been scaled before.
+    The first layer of the model is `semisup.model.linear.UnitLength`, to which features can be passed that were scaled
+    before.
+
+    scales_input: True; a field `scale` alone can have another meaning
     """
+
+    scales_input: ClassVar[bool]
 
     @property
     def scale(self) -> float: ...

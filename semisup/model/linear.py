@@ -25,6 +25,7 @@ class Linear:
     scale: float
 
     takes_features: ClassVar[bool] = True
+    scales_input: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_range("scale", self.scale, 0, above=True)

@@ -24,6 +24,7 @@ class Mlp:
     dropout: float
 
     takes_features: ClassVar[bool] = True
+    scales_input: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_range("scale", self.scale, 0, above=True)

@@ -144,7 +144,8 @@ def _load_packs(
         jobs[name] = EncodingJob(FeaturePack(cache, recipes[name]), splits, digests[name])
     _encode_jobs(encoder, list(jobs.values()), problem.device, bars)
     for name, job in jobs.items():
-        table = FeatureTable(job.pack, job.digests, problem.device, resident=resident)
+        augmented = sum(len(getattr(problem, split)) for split in TRAINING_SPLITS)
+        table = FeatureTable(job.pack, job.digests, problem.device, resident=resident, augmented=augmented)
         _encoded[keys[name]] = _Loaded(table, {"key": job.pack.key, "digest": job.pack.digest(job.digests)})
     return {name: _encoded[key] for name, key in keys.items()}
 
@@ -227,13 +228,13 @@ def _on_features(
         positions = torch.arange(begin, begin + len(own))
         images[split] = Images(EncodedImages(positions, tables[PLAIN]), own.targets, own.paths)
         begin += len(own)
-    views: dict[str, Any] = {}
-    length = _scaled_length(settings)
-    for name in (AUGMENT, WEAK):
-        table = tables.get(name, tables[PLAIN])
-        scales = length is not None and table.can_scale(_memory_limit() * SCALED_SHARE)
-        views[name] = StoredViews(getattr(settings, name).strength, table, length if scales else None)
-    return replace(settings, **views), replace(problem, **images)
+    used = {name: tables.get(name, tables[PLAIN]) for name in (AUGMENT, WEAK)}
+    # scaled and other features have different shapes, and a method may join weak and strong views in one batch
+    joined = [table for name, table in used.items() if name == AUGMENT or settings.method.uses_weak]
+    scales = all(table.can_scale(_memory_limit() * SCALED_SHARE) for table in joined)
+    length = _scaled_length(settings) if scales else None
+    views = {name: StoredViews(getattr(settings, name).strength, table, length) for name, table in used.items()}
+    return replace(settings, **views), replace(problem, **images)  # type: ignore[arg-type]
 
 
 def _scaled_length(settings: TrainingConfig) -> float | None:
@@ -246,7 +247,7 @@ def _scaled_length(settings: TrainingConfig) -> float | None:
     model = settings.model
     if settings.compile or getattr(settings.method, "mixes_unlabeled", False):
         return None
-    return model.scale if isinstance(model, ScalesInput) else None
+    return model.scale if isinstance(model, ScalesInput) and model.scales_input else None
 
 
 def feature_difference(before: object, now: Mapping[str, Any] | None) -> str | None:

@@ -1,10 +1,13 @@
 """Configs of a sweep's jobs: a copy of a composed config with other values equals the config that Hydra composes."""
 
+import copy
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import hydra
 import pytest
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
@@ -39,6 +42,10 @@ def master(loader: Any) -> DictConfig:
         (["threshold=freematch", "seed=0"], ["threshold=fixed", "seed=0"], 2),
         (["model.widths=[4,8]", "seed=0"], ["model.widths=[8]", "seed=0"], 2),
         (["seed=0", "train.steps=3", "train={steps: 4}"], ["seed=1", "train.steps=5", "train={steps: 4}"], 2),
+        (["train.steps=3", "++train.steps=5", "seed=0"], ["train.steps=3", "++train.steps=5", "seed=1"], 2),
+        (["threshold.tau=0.5", "threshold.tau=${augment.strength}"], ["threshold.tau=0.6"], 2),
+        (["name=a", "name='b c'", "seed=0"], ["name=b", "name='b c'", "seed=1"], 2),
+        (["train.steps=3", "~train.steps=3", "seed=0"], ["train.steps=4", "~train.steps=4", "seed=1"], 2),
     ],
 )
 def test_config_of_a_job_equals_the_one_that_hydra_composes(
@@ -59,3 +66,14 @@ def test_config_of_a_job_equals_the_one_that_hydra_composes(
         assert config == expected
         assert OmegaConf.to_yaml(config) == OmegaConf.to_yaml(expected)
     assert len(calls) == compositions
+
+
+def test_cached_config_is_not_used_with_another_search_path(
+    loader: Any, master: DictConfig, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sweep_composition, "_composed", {})
+    other_path = copy.deepcopy(loader.config_search_path)
+    other_path.prepend(provider="command-line", path=str(tmp_path))
+    for other in (loader, ConfigLoaderImpl(other_path)):
+        sweep_composition.load_sweep_config(other, master, ["seed=0"])
+    assert len(sweep_composition._composed) == 2

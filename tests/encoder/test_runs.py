@@ -90,6 +90,27 @@ def test_run_on_features_scaled_in_advance_equals_one_that_scales_them_in_every_
     assert states[0] == states[1]
 
 
+@pytest.mark.parametrize("key", ["augment.strength", "weak.strength"])
+def test_views_are_scaled_in_advance_in_all_tables_or_in_none(
+    key: str, words: list[str], program: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [*words, "model=linear", "augment=randaugment", *choose("method", "fixmatch", ratio=1)]
+    words += [f"{key}=0", "threshold.tau=0.1"]
+    assert program("train", *words, "name=unlimited")[0] == 0
+    tables = [loaded.table for loaded in encoding._encoded.values()]
+    sizes = sorted(each.nbytes - each.values.nbytes for each in tables)  # of the scaled rows
+    rows = [len(each.scaled(each_length)) for each in tables for each_length in each._scaled]
+    assert len(rows) == 2, "the features without augmentation, and one set of views"
+    assert max(rows) % min(rows) == 0, "no validation or test image is scaled"
+    encoding._encoded.clear()
+    monkeypatch.setattr(table, "MAX_SCALED_BYTES", (sizes[0] + sizes[1]) // 2)
+    status, output = program("train", *words, "name=limited")
+    assert status == 0, output
+    assert not any(loaded.table._scaled for loaded in encoding._encoded.values())
+    (first,), (second,) = (runs(tmp_path / "outputs" / name).values() for name in ("unlimited", "limited"))
+    assert numbers(first) == numbers(second)
+
+
 ONLINE = [name for name in options("method") if "ratio" in (CONF / "method" / f"{name}.yaml").read_text()]
 ONLINE = [name for name in ONLINE if "\ngate:" not in (CONF / "method" / f"{name}.yaml").read_text()]
 

@@ -2,8 +2,9 @@
 
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from torch.nn.functional import batch_norm, conv2d, leaky_relu, linear
 
 from semisup.core.layers import FusedSequential
 from semisup.errors import SettingError
+from semisup.model import ScalesInput
 from semisup.runner import compatibility
 from semisup.runtime.torchvision_compat import torchvision
 from tests.conftest import checked
@@ -24,6 +26,17 @@ def network(*overrides: str, channels: int = 3, classes: int = 11, size: int = 6
 
 def count(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_field_named_scale_alone_does_not_say_that_the_model_scales_its_input() -> None:
+    @dataclass(frozen=True)
+    class CosineHead:
+        scale: float
+        takes_features: ClassVar[bool] = True
+
+    assert not isinstance(CosineHead(16.0), ScalesInput)
+    for name in ("linear", "mlp"):
+        assert isinstance(checked(f"model={name}").settings.model, ScalesInput)
 
 
 def test_cnn_has_the_tutorials_parameter_count() -> None:
