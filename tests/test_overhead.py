@@ -173,6 +173,22 @@ def test_undecorated_optimizer_is_bit_identical_to_torch(
     assert state["param_groups"] == expected["param_groups"]
 
 
+def test_undecorated_optimizer_has_no_profiler_label_and_refuses_hooks() -> None:
+    def labels(kind: Any) -> list[str]:
+        optimizer = kind([nn.Parameter(torch.ones(2))], lr=0.1)
+        with torch.autograd.profiler.profile() as profile:
+            optimizer.step()
+        return [event.name for event in profile.function_events if event.name.startswith("Optimizer.step")]
+
+    kind = without_dynamo(torch.optim.SGD)
+    assert labels(torch.optim.SGD) == ["Optimizer.step#SGD.step"]
+    assert labels(kind) == []
+    optimizer = kind([nn.Parameter(torch.ones(2))], lr=0.1)
+    for register in (optimizer.register_step_pre_hook, optimizer.register_step_post_hook):
+        with pytest.raises(NotImplementedError, match=r"SGD\.step calls no hooks"):
+            register(lambda *_: None)
+
+
 def test_digits_equal_scikit_learns() -> None:
     from sklearn.datasets import load_digits
 

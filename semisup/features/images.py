@@ -77,7 +77,7 @@ class StoredViews:
             pixels: (n,) int64, row indices of the images in the feature table (instead of pixels).
 
         Returns:
-            (n, D, 1, 1) float32; scaled features are (n, D).
+            (n, D, 1, 1) float32; scaled features are (n, D, 1).
         """
         several = self.table.views > 1
         view = torch.randint(self.table.views, (len(pixels),), generator=generator) if several else None

@@ -98,12 +98,15 @@ class FeatureTable:
         return values.float()[:, :, None, None]
 
     def gather_scaled(self, length: float, position: Tensor, view: Tensor | None = None) -> Tensor:
-        """Return the features of some images, scaled to the Euclidean length `length`, as (U, D) float32.
+        """Return the features of some images, scaled to the Euclidean length `length`.
 
         Args:
             position, view: as in `gather`, but only for the first A images of the table.
+
+        Returns:
+            (U, D, 1) float32; the third dimension tells `UnitLength` that the features are scaled.
         """
-        return self.scaled(length).index_select(0, self._rows(position, view))
+        return self.scaled(length).index_select(0, self._rows(position, view))[:, :, None]
 
     def _rows(self, position: Tensor, view: Tensor | None) -> Tensor:
         """Compute the row indices of these images and views in the table with T * K rows, (U,) int64 on the device.

@@ -40,8 +40,8 @@ class Linear:
 class UnitLength(nn.Module):
     """Layer that flattens the values of each image and scales them to Euclidean length `length`.
 
-    It maps (n, C, S, S) to (n, D). Input of shape (n, D) is returned unchanged, because such features were scaled once
-    before the training, by `scale_rows`.
+    It maps (n, C, S, S) and (n, D) to (n, D). Input of shape (n, D, 1) is not scaled: the third dimension marks
+    features that were scaled once before the training, by `scale_rows`.
     """
 
     def __init__(self, length: float) -> None:
@@ -49,7 +49,8 @@ class UnitLength(nn.Module):
         self.length = length
 
     def forward(self, images: Tensor) -> Tensor:
-        return images if images.ndim == 2 else scale_rows(images.flatten(1), self.length)
+        rows = images.flatten(1)
+        return rows if images.ndim == 3 else scale_rows(rows, self.length)
 
 
 def scale_rows(rows: Tensor, length: float) -> Tensor:

@@ -207,12 +207,14 @@ def _limit_gradient(trained: list[torch.Tensor], max_norm: float | None) -> torc
 
     Returns:
         () float on the device, the norm of all gradients; without clipping, the sum of the norms of the parameters'
-        gradients, which is finite if and only if all gradients are.
+        gradients, which is finite if and only if all gradients are. 0 if no parameter has a gradient.
     """
     # A finite loss can have a gradient that is not finite; one step later, no weight is finite. The norm also overflows
     # for gradients above 1.8e19, with which no training can continue. It takes 0.36 ms for small_cnn and 1.7 ms for
     # WRN-28-2 (one thread), 0.2 to 0.5 % of a step; the largest absolute value would take 0.8 and 24 ms.
     gradients = [parameter.grad for parameter in trained if parameter.grad is not None]
+    if not gradients:
+        return torch.zeros(())
     if max_norm is None:
         return torch.stack(torch._foreach_norm(gradients)).sum()
     norm = torch.nn.utils.get_total_norm(gradients)

@@ -206,7 +206,9 @@ class State:
         return self.student if self.average is None else self.average
 
     def averaged_tensors(self, *, statistics: bool) -> AveragedTensors:
-        """Return the tensors of `average` and `student` for an EMA update; they are collected at the first call.
+        """Return the tensors of `average` and `student` for an EMA update.
+
+        They are collected at the first call and again after `restore` and `reinitialize`.
 
         Args:
             statistics: whether to average the statistics of BatchNorm too; must be the same at every call.
@@ -215,6 +217,10 @@ class State:
             assert self.average is not None
             self._averaged_tensors = averaged_tensors(self.average, self.student, statistics=statistics)
         return self._averaged_tensors
+
+    def forget_averaged_tensors(self) -> None:
+        """Collect the tensors for an EMA update again at the next one, because a model may have other tensors now."""
+        self._averaged_tensors = None
 
     def check_finite(self, value: Tensor, step: int) -> None:
         """Record in `first_bad_step` whether a value of a step is finite.
@@ -307,6 +313,7 @@ def reinitialize(problem: TrainingData, settings: TrainingConfig, state: State, 
     for model in (state.student, state.average):
         if model is not None:
             model.load_state_dict(weights)
+    state.forget_averaged_tensors()
     state.head_first.end()  # so that the new optimizer gets all trained parameters
     state.ema_updates = 0
     state.optimizer = settings.optimizer.build(state.student)
@@ -325,6 +332,7 @@ def restore(state: State, snapshot: dict[str, Any]) -> None:
     load_trained_state(state.student, snapshot["student"])
     if state.average is not None:
         load_trained_state(state.average, snapshot["average"])
+    state.forget_averaged_tensors()
     state.optimizer.load_state_dict(copy.deepcopy(snapshot["optimizer"]))
     state.memory = {name: place(value, device) for name, value in copy.deepcopy(snapshot["memory"]).items()}
     state.running_sums = place(snapshot["sums"].clone(), device)

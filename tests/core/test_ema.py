@@ -1,12 +1,14 @@
 """Moving average of the weights: formula, buffers, and update in place."""
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
 from semisup.core.ema import averaged_tensors, decay_at, start_average, update_average
 from semisup.training.loop import train
-from semisup.training.state import State, reinitialize, start
+from semisup.training.state import State, reinitialize, restore, start
 from tests.conftest import checked, toy_problem
 
 
@@ -117,3 +119,20 @@ def test_ema_settings_take_effect_and_reinitialization_restarts_the_average(sett
     assert with_it.best is not None
     assert without.best is not None
     assert with_it.best.loss != without.best.loss
+
+
+@pytest.mark.parametrize("change", ["restore", "reinitialize"])
+def test_update_uses_buffers_that_were_replaced_before(change: str) -> None:
+    problem = toy_problem()
+    config = checked("model=small_cnn", "train.ema_decay=0.5").settings
+    state = start(problem, config)
+    snapshot = copy.deepcopy(state.snapshot())
+    state.averaged_tensors(statistics=False)
+    norm = next(module for module in state.student.modules() if isinstance(module, nn.BatchNorm2d))
+    norm.running_mean = torch.ones_like(norm.running_mean)
+    if change == "restore":
+        restore(state, snapshot)
+    else:
+        reinitialize(problem, config, state, 1)
+    sources = [each for _, others in state.averaged_tensors(statistics=False).copied for each in others]
+    assert any(each is norm.running_mean for each in sources)

@@ -263,7 +263,8 @@ def test_features_scaled_in_advance_equal_those_that_the_model_scales(augment: A
             StoredViews(0.5, table, length).apply(batch, torch.Generator().manual_seed(0)) for length in (None, 30.0)
         )
         assert torch.equal(layer(plain), layer(scaled)), size
-        assert scaled.ndim == 2
+        assert scaled.ndim == 3, "marked as scaled"
+        assert torch.equal(layer(plain.flatten(1)), layer(plain)), "a matrix of features is scaled"
 
 
 def test_large_tables_are_not_scaled_in_advance(weights: Path) -> None:
