@@ -98,7 +98,7 @@ MEASURED = [
     Column("seconds", "seconds", priority=3),
 ]
 ENSEMBLE = Column("ensemble", "ensemble\ntest %", priority=1)
-"""Column with the test accuracy of an ensemble: the mean of the class probabilities of all seeds."""
+"""Column with the test accuracy, or balanced accuracy, of the mean of the class probabilities of all seeds."""
 
 STATUS_COLORS: dict[str, str] = {
     **dict.fromkeys((RunStatus.FAILED, RunStatus.DIVERGED, RunStatus.COLLAPSED, RunStatus.UNREADABLE), "red"),
@@ -241,7 +241,10 @@ def _ranked_cells(comparison: Comparison, value: Spread | None) -> list[Cell]:
 
 
 def _ensemble_columns(rows: Sequence[Row | ReferenceGroup]) -> list[Column]:
-    return [ENSEMBLE] if any(row.ensemble is not None for row in rows) else []
+    if all(row.ensemble is None for row in rows):
+        return []
+    balanced = rows[0].runs[0].measure == BALANCED_ACCURACY
+    return [replace(ENSEMBLE, title="ensemble test\nbalanced %") if balanced else ENSEMBLE]
 
 
 def _row_cells(comparison: Comparison, row: Row, link: Link) -> list[Cell]:

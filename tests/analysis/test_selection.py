@@ -19,8 +19,9 @@ from semisup.analysis.stored_predictions import StoredPredictions
 from semisup.cli.compare import compare
 from semisup.config import schema
 from semisup.config.controls import control_config, labels_only_configs
-from semisup.report.export import run_lines
-from semisup.report.tables import settings_table
+from semisup.report.export import as_json, row_lines, run_lines
+from semisup.report.tables import references_table, settings_table
+from semisup.report.wandb_report import gain_values
 from semisup.report.wording import summary_sentence
 from tests.report.run_maker import STEPS, make, plain_of, store
 
@@ -65,6 +66,24 @@ def test_balanced_accuracy_ranks_the_settings_and_measures_the_gains(tmp_path: P
 
 
 def test_the_lowest_loss_is_the_best_and_gains_are_in_accuracy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ensemble_in_balanced_accuracy_has_this_name_in_exports(tmp_path: Path) -> None:
+    comparison = sweep(tmp_path, "balanced_accuracy", (0.9, 0.6))
+    comparison = replace(comparison, rows=[replace(row, ensemble=0.7) for row in comparison.rows])
+    comparison = replace(comparison, references=[replace(each, ensemble=0.5) for each in comparison.references])
+    exported = json.loads(as_json([(comparison, "")], tmp_path))
+    flat, (values, *_) = row_lines(comparison)[0], gain_values(comparison).values()
+    for line in (exported["rows"][0], exported["references"][0], flat):
+        assert line["ensemble/test/balanced_accuracy"] in (0.7, 0.5)
+        assert "ensemble/test/accuracy" not in line
+    assert exported["references"][0]["balanced_accuracy"]["mean"] == pytest.approx(0.5)
+    assert {line["gains_measured_in"] for line in (flat, *run_lines(comparison, tmp_path))} == {"balanced_accuracy"}
+    assert values["setting/ensemble/test/balanced_accuracy"] == 0.7
+    assert values["setting/gains_measured_in"] == "balanced_accuracy"
+    for table in (settings_table(comparison, str), references_table(comparison)):
+        assert table is not None
+        assert [each.title for each in table.columns if each.key == "ensemble"] == ["ensemble test\nbalanced %"]
+
+
     comparison = sweep(tmp_path, "loss", (0.9, 0.6), (0.8, 0.3))
     assert comparison.best is not None
     assert comparison.best.settings == {"threshold.tau": 0.6}
