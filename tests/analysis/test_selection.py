@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from semisup.cli.compare import compare
 from semisup.config import schema
 from semisup.config.controls import control_config, labels_only_configs
 from semisup.report.export import as_json, row_lines, run_lines
+from semisup.report.html.comparison_page import comparison_page
 from semisup.report.tables import references_table, settings_table
 from semisup.report.wandb_report import gain_values
 from semisup.report.wording import summary_sentence
@@ -97,6 +99,9 @@ def test_ensemble_in_balanced_accuracy_has_this_name_in_exports(tmp_path: Path) 
     compare([tmp_path / "mine"], Console(file=(file := io.StringIO()), width=120))
     assert "selected by loss on validation" in file.getvalue()
     assert "training on labels only does better" not in file.getvalue(), "the loss of the control is higher"
+    page = comparison_page([(comparison, "")], tmp_path).decode()
+    assert re.search(r'data-key="loss"[^>]* aria-sort="ascending"', page)
+    assert "best validation accuracy" not in page
 
 
 def test_runs_with_several_metrics_are_ranked_by_accuracy_with_a_sentence(tmp_path: Path) -> None:
