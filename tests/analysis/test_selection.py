@@ -67,7 +67,6 @@ def test_balanced_accuracy_ranks_the_settings_and_measures_the_gains(tmp_path: P
     assert "best/val/balanced_accuracy" in run_lines(comparison, tmp_path)[0]
 
 
-def test_the_lowest_loss_is_the_best_and_gains_are_in_accuracy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_ensemble_in_balanced_accuracy_has_this_name_in_exports(tmp_path: Path) -> None:
     comparison = sweep(tmp_path, "balanced_accuracy", (0.9, 0.6))
     comparison = replace(comparison, rows=[replace(row, ensemble=0.7) for row in comparison.rows])
@@ -86,6 +85,7 @@ def test_ensemble_in_balanced_accuracy_has_this_name_in_exports(tmp_path: Path) 
         assert [each.title for each in table.columns if each.key == "ensemble"] == ["ensemble test\nbalanced %"]
 
 
+def test_the_lowest_loss_is_the_best_and_gains_are_in_accuracy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     comparison = sweep(tmp_path, "loss", (0.9, 0.6), (0.8, 0.3))
     assert comparison.best is not None
     assert comparison.best.settings == {"threshold.tau": 0.6}
@@ -119,8 +119,13 @@ def test_runs_with_several_metrics_are_ranked_by_accuracy_with_a_sentence(tmp_pa
 def test_runs_without_the_metric_are_ranked_by_accuracy(tmp_path: Path) -> None:
     comparison = sweep(tmp_path, "macro_f1", (0.9, 0.6))
     assert comparison.select_by == "macro_f1"
+    assert comparison.selection_note == ""
     make(tmp_path / "mine", plain_of("threshold.tau=0.9", "train.select_by=macro_f1"))
-    assert compare_runs(read_runs(find_runs([tmp_path]))).select_by == "accuracy"
+    comparison = compare_runs(read_runs(find_runs([tmp_path])))
+    assert comparison.select_by == "accuracy"
+    assert summary_sentence(comparison).splitlines()[-1] == (
+        "1 of 5 finished runs did not record macro F1 (train.select_by), so the settings are ranked by accuracy."
+    )
 
 
 def test_the_best_labels_only_runs_are_chosen_by_the_metric(tmp_path: Path) -> None:
