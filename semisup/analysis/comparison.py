@@ -171,7 +171,7 @@ class Comparison:
     data_set: name of the data set if several data sets are compared; else ""
     stability: for several sizes, how often random smaller validation sets would have selected the best row
     select_by: validation metric by which rows are ranked
-    selection_note: sentence if the runs have several values of `train.select_by`; else ""
+    selection_note: sentence if rows are ranked by accuracy although `train.select_by` has another value; else ""
     """
 
     runs: list[Run]
@@ -263,7 +263,7 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
         data_set=data_set,
         stability=_stability(rows, columns, stored),
         select_by=runs[0].select_by if runs else ACCURACY,
-        selection_note=selection_note(compared),
+        selection_note=selection_note(runs, compared),
     )
 
 

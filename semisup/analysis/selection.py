@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from semisup.analysis.runs import ACCURACY, BALANCED_ACCURACY, Run
-from semisup.text import escape, listed
+from semisup.text import counted, escape, listed
 
 METRIC_NAMES = {
     ACCURACY: "accuracy",
@@ -33,18 +33,34 @@ def with_selection(runs: Sequence[Run], chosen: Sequence[Run]) -> list[Run]:
     metrics = selection_metrics(chosen)
     if len(metrics) != 1 or metrics[0] == ACCURACY:
         return list(runs)
-    ranked = [replace(run, select_by=metrics[0]) for run in runs]
-    complete = all(_has_scores(run) for run in ranked if run.done and not run.refit)
-    return ranked if complete else list(runs)
+    return list(runs) if _without_scores(runs, metrics[0]) else [replace(run, select_by=metrics[0]) for run in runs]
 
 
-def selection_note(runs: Iterable[Run]) -> str:
-    """Write a sentence saying that the runs have several values of `train.select_by`; "" if they have one value."""
-    metrics = selection_metrics(runs)
-    if len(metrics) < 2:
+def selection_note(runs: Sequence[Run], chosen: Sequence[Run]) -> str:
+    """Write a sentence saying why the settings are ranked by accuracy; "" if they are ranked by `train.select_by`.
+
+    Args:
+        runs, chosen: as in `with_selection`.
+    """
+    metrics = selection_metrics(chosen)
+    if not metrics or metrics == [ACCURACY]:
         return ""
+    if len(metrics) == 1:
+        if not (count := len(_without_scores(runs, metrics[0]))):
+            return ""
+        name, finished = METRIC_NAMES[metrics[0]], counted(len(_finished(runs)), "finished run")
+        return f"{count} of {finished} did not record {name} (train.select_by), so the settings are ranked by accuracy."
     values = listed(map(escape, metrics), "and")
     return f"The runs have several values of train.select_by ({values}), so the settings are ranked by accuracy."
+
+
+def _finished(runs: Iterable[Run]) -> list[Run]:
+    return [run for run in runs if run.done and not run.refit]
+
+
+def _without_scores(runs: Iterable[Run], metric: str) -> list[Run]:
+    """List the finished runs that did not record the metric on validation, or on test if they have a test accuracy."""
+    return [run for run in _finished(runs) if not _has_scores(replace(run, select_by=metric))]
 
 
 def _has_scores(run: Run) -> bool:

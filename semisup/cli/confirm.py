@@ -69,5 +69,8 @@ def confirm_command(arguments: argparse.Namespace) -> int:
 
 def _relative(folder: Path) -> Path:
     """Return the path relative to the current folder if it is inside, else the absolute path."""
-    path = Path(os.path.relpath(folder))
+    try:
+        path = Path(os.path.relpath(folder))
+    except ValueError:  # on another drive of Windows
+        return folder
     return folder if path.parts[:1] == ("..",) else path

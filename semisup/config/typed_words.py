@@ -11,7 +11,7 @@ from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 
 from semisup.config.compose import expand_sweep, option_files
-from semisup.config.paired_values import ROWS, read_rows, require_single_sources, tagged
+from semisup.config.paired_values import EMPTY_CELL, ROWS, read_rows, require_single_sources, tagged
 from semisup.config.quoting import quote
 from semisup.errors import SettingError, first_line
 from semisup.record.reader import parse_value
@@ -69,7 +69,8 @@ def _refuse_keep_with_limit(overrides: Sequence[str]) -> None:
     for word in overrides:
         if (key := word.partition("=")[0].lstrip("+")) in (KEEP, LIMIT):
             values[key] = [each.partition("=")[2] for each in expand_sweep(word)[1]] or [word.partition("=")[2]]
-    if len(values) == 2 and not any("null" in each for each in values.values()):
+    # a row of `sweep.rows` with an empty cell, and a job with null, may have only one of the two values
+    if len(values) == 2 and not any(unset in each for each in values.values() for unset in ("null", EMPTY_CELL)):
         allowed = f"has no effect with {LIMIT}={','.join(values[LIMIT])}; give only one of them"
         raise SettingError(KEEP, ",".join(values[KEEP]), allowed)
 

@@ -94,6 +94,7 @@ def _run(comparison: Comparison, run: Run, beside: Path) -> dict[str, Any]:
         **{name: run.number(name) for name in (*LENGTHS, *SCORES, *_further_scores(comparison), *LABELING)},
         **{name: value for name in OPEN_SET if (value := run.number(name)) is not None},
         "seconds": run.seconds,
+        "gains_measured_in": run.measure,
         **_pair("control", run.control_id, references.get(CONTROL)),
         **_pair("labels_only", None, references.get(LABELS_ONLY)),
         **_pair("baseline", run.baseline_id, references.get(BASELINE)),
@@ -138,7 +139,8 @@ def _flat_row(comparison: Comparison, row: Row) -> dict[str, Any]:
     }
     for name, value in spreads.items():
         line |= {name: value and value.mean, f"{name} deviation": value and value.deviation}
-    line["ensemble/test/accuracy"] = row.ensemble
+    measure = row.runs[0].measure
+    line |= {f"ensemble/test/{measure}": row.ensemble, "gains_measured_in": measure}
     for name, kind in REFERENCES.items():
         interval = row.gains[kind].sweep_interval if kind in row.gains else None
         line |= {f"gain_over_{name}_points low": interval and interval.low}
@@ -157,7 +159,7 @@ def _row(row: Row) -> dict[str, Any]:
         f"best/val/{row.runs[0].select_by}": _spread(row.selection_value),
         "best/val/accuracy": _spread(row.accuracy("validation")),
         "test/accuracy": _spread(row.accuracy("test")),
-        "ensemble/test/accuracy": row.ensemble,
+        f"ensemble/test/{row.runs[0].measure}": row.ensemble,
         **{f"gain_over_{name}_points": _gain(row, kind) for name, kind in REFERENCES.items()},
         **{name: row.mean(name) for name in ("pseudo/coverage", "pseudo/accuracy", "steps", "seconds")},
     }
@@ -181,8 +183,8 @@ def _reference(reference: ReferenceGroup) -> dict[str, Any]:
         "settings": reference.settings,
         "runs": [run.id for run in reference.runs],
         "measured_on": reference.split,
-        "accuracy": _spread(reference.accuracy),
-        "ensemble/test/accuracy": reference.ensemble,
+        reference.runs[0].measure: _spread(reference.accuracy),
+        f"ensemble/test/{reference.runs[0].measure}": reference.ensemble,
     }
 
 

@@ -33,7 +33,8 @@ class Column:
 
     key: name of the column in a filter that the user types in the HTML page
     number: whether the cells begin with a number
-    sorted: whether the lines are in descending order of this column
+    sorted: whether the lines are in the order of this column
+    ascending: whether this order is ascending, as of the loss
     priority: on a narrow terminal, columns with the highest value of `priority` are left out first
     """
 
@@ -41,6 +42,7 @@ class Column:
     title: str
     number: bool = True
     sorted: bool = False
+    ascending: bool = False
     priority: int = 0
 
 
@@ -98,7 +100,7 @@ MEASURED = [
     Column("seconds", "seconds", priority=3),
 ]
 ENSEMBLE = Column("ensemble", "ensemble\ntest %", priority=1)
-"""Column with the test accuracy of an ensemble: the mean of the class probabilities of all seeds."""
+"""Column with the test accuracy, or balanced accuracy, of the mean of the class probabilities of all seeds."""
 
 STATUS_COLORS: dict[str, str] = {
     **dict.fromkeys((RunStatus.FAILED, RunStatus.DIVERGED, RunStatus.COLLAPSED, RunStatus.UNREADABLE), "red"),
@@ -222,8 +224,9 @@ def _measured_columns(comparison: Comparison) -> list[Column]:
     columns = [replace(column, title=titles.get(column.key, column.title)) for column in MEASURED]
     if not _ranked_by_another(comparison):
         return columns
-    unit = "" if comparison.select_by == "loss" else " %"
-    ranked = Column(comparison.select_by, f"val\n{METRIC_NAMES[comparison.select_by]}{unit}", sorted=True)
+    is_loss = comparison.select_by == "loss"
+    title = f"val\n{METRIC_NAMES[comparison.select_by]}{'' if is_loss else ' %'}"
+    ranked = Column(comparison.select_by, title, sorted=True, ascending=is_loss)
     return [ranked, replace(columns[0], sorted=False), *columns[1:]]
 
 
@@ -241,7 +244,10 @@ def _ranked_cells(comparison: Comparison, value: Spread | None) -> list[Cell]:
 
 
 def _ensemble_columns(rows: Sequence[Row | ReferenceGroup]) -> list[Column]:
-    return [ENSEMBLE] if any(row.ensemble is not None for row in rows) else []
+    if all(row.ensemble is None for row in rows):
+        return []
+    balanced = rows[0].runs[0].measure == BALANCED_ACCURACY
+    return [replace(ENSEMBLE, title="ensemble test\nbalanced %") if balanced else ENSEMBLE]
 
 
 def _row_cells(comparison: Comparison, row: Row, link: Link) -> list[Cell]:

@@ -128,7 +128,7 @@ def gain_values(comparison: Comparison) -> dict[str, dict[str, object]]:
     """Collect the gains to add to the W&B summary of each run that uses unlabeled images.
 
     Some values are about the run itself, such as `gain_over_control_points`. Values whose name begins with `setting/`
-    are about all runs (seeds) of its setting; `setting/rank` is 1 for the setting with the best validation accuracy.
+    are about all runs (seeds) of its setting; `setting/rank` is 1 for the setting that is best on validation.
 
     Returns:
         Run folder -> name of the value -> value, for each run that has a gain.
@@ -141,7 +141,9 @@ def gain_values(comparison: Comparison) -> dict[str, dict[str, object]]:
         of_row: dict[str, object] = {"setting/rank": rank, "setting/seeds": len(row.runs)}
         spreads = {"best/val/accuracy": row.accuracy("validation"), "test/accuracy": row.accuracy("test")}
         of_row |= {f"setting/{name}": value.mean for name, value in spreads.items() if value}
-        of_row |= {} if row.ensemble is None else {"setting/ensemble/test/accuracy": row.ensemble}
+        measure = row.runs[0].measure
+        of_row |= {"setting/gains_measured_in": measure}
+        of_row |= {} if row.ensemble is None else {f"setting/ensemble/test/{measure}": row.ensemble}
         of_row |= {f"setting/{name}": value for name, value in _gains_over_references(row, confirmed=False).items()}
         for place, run in enumerate(row.runs):
             own = {
@@ -186,7 +188,9 @@ def _summary(comparison: Comparison, sentence: str, folder: Path) -> dict[str, o
         spreads = {"best/val/accuracy": best.accuracy("validation"), "test/accuracy": best.accuracy("test")}
         summary |= {name: value.mean for name, value in spreads.items() if value}
         summary |= _gains_over_references(best, confirmed=False)
-        summary |= {} if best.ensemble is None else {"ensemble/test/accuracy": best.ensemble}
+        measure = best.runs[0].measure
+        summary |= {"gains_measured_in": measure}
+        summary |= {} if best.ensemble is None else {f"ensemble/test/{measure}": best.ensemble}
     summary |= {f"same_selection/{each.per_class}_per_class": each.share for each in comparison.stability}
     result = read_confirmation(folder)
     if result is not None and (row := result[1]) is not None and len(row.runs) == len(result[0].seeds):

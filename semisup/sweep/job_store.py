@@ -81,7 +81,7 @@ class JobStore:
             deadline: value of time.time() after which no further job starts; None = no limit.
             is_open: whether the sweeper may choose further jobs later, depending on results.
         """
-        from semisup.runtime.atomic_files import make_folder
+        from semisup.runtime.atomic_files import make_folder, sync_folder
 
         make_folder(self.folder / "jobs")
         old_jobs = [path for path in (self.folder / "jobs").iterdir() if JOB_FILE.fullmatch(path.name)]
@@ -92,6 +92,7 @@ class JobStore:
             *old_warnings,
         ):
             old.unlink(missing_ok=True)
+        sync_folder(self.folder / "jobs")  # or a power loss could bring back old entries below the new plan
         content = {"sweep": sweep, "jobs": plan, "deleted_keys": list(deleted_keys), "deadline": deadline}
         self._write("plan.json", content | {"open": is_open})
 
@@ -117,10 +118,13 @@ class JobStore:
             rung: `number` of the rung; `share` of the training (None = to the end); `jobs`, the numbers of the jobs;
                 `decisions`, the results of the comparisons at earlier rungs.
         """
+        from semisup.runtime.atomic_files import sync_folder
+
         # delete first: a process killed in between runs the jobs again up to the earlier rung, which they have reached
         continued = {RunStatus.STOPPED} if rung["share"] is not None else {RunStatus.STOPPED, RunStatus.DONE}
         names = [f"{number:05d}" for number in rung["jobs"]]
         self.delete_entries([name for name in names if (self.entry(name) or {}).get("status") in continued])
+        sync_folder(self.folder / "jobs")
         self._write("halving.json", rung)
 
     def rung(self) -> dict[str, Any] | None:

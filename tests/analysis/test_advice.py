@@ -1,6 +1,7 @@
 """Test each check of `semisup advise` on made-up runs with known answers."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy
@@ -265,6 +266,15 @@ def test_more_labels_are_compared_with_the_largest_gain(tmp_path: Path) -> None:
     assert finding.gain == pytest.approx(3)
     assert finding.advantage.mean == pytest.approx(finding.expected - 3)
     assert finding.advantage.high - finding.advantage.mean == pytest.approx(4.3027 / 3**0.5, rel=1e-3)
+
+
+def test_seeds_without_a_score_are_skipped(tmp_path: Path) -> None:
+    case = with_half_of_the_labels(tmp_path / "mine", [2, 3, 4, 8], [20, 20, 20, 20])
+    fewer = [replace(run, select_by="balanced_accuracy") if run.seed == 3 else run for run in case.fewer]
+    finding = check_more_labels(replace(case, fewer=fewer))
+    assert isinstance(finding, MoreLabels)
+    assert finding.gain == pytest.approx(3)
+    assert (finding.at_labels, finding.at_fewer) == pytest.approx((0.8, 0.6))
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from semisup.analysis.stored_predictions import StoredPredictions
 from semisup.cli.compare import compare
 from semisup.config import schema
 from semisup.config.controls import control_config, labels_only_configs
-from semisup.report.export import run_lines
-from semisup.report.tables import settings_table
+from semisup.report.export import as_json, row_lines, run_lines
+from semisup.report.html.comparison_page import comparison_page
+from semisup.report.tables import references_table, settings_table
+from semisup.report.wandb_report import gain_values
 from semisup.report.wording import summary_sentence
 from tests.report.run_maker import STEPS, make, plain_of, store
 
@@ -64,6 +67,24 @@ def test_balanced_accuracy_ranks_the_settings_and_measures_the_gains(tmp_path: P
     assert "best/val/balanced_accuracy" in run_lines(comparison, tmp_path)[0]
 
 
+def test_ensemble_in_balanced_accuracy_has_this_name_in_exports(tmp_path: Path) -> None:
+    comparison = sweep(tmp_path, "balanced_accuracy", (0.9, 0.6))
+    comparison = replace(comparison, rows=[replace(row, ensemble=0.7) for row in comparison.rows])
+    comparison = replace(comparison, references=[replace(each, ensemble=0.5) for each in comparison.references])
+    exported = json.loads(as_json([(comparison, "")], tmp_path))
+    flat, (values, *_) = row_lines(comparison)[0], gain_values(comparison).values()
+    for line in (exported["rows"][0], exported["references"][0], flat):
+        assert line["ensemble/test/balanced_accuracy"] in (0.7, 0.5)
+        assert "ensemble/test/accuracy" not in line
+    assert exported["references"][0]["balanced_accuracy"]["mean"] == pytest.approx(0.5)
+    assert {line["gains_measured_in"] for line in (flat, *run_lines(comparison, tmp_path))} == {"balanced_accuracy"}
+    assert values["setting/ensemble/test/balanced_accuracy"] == 0.7
+    assert values["setting/gains_measured_in"] == "balanced_accuracy"
+    for table in (settings_table(comparison, str), references_table(comparison)):
+        assert table is not None
+        assert [each.title for each in table.columns if each.key == "ensemble"] == ["ensemble test\nbalanced %"]
+
+
 def test_the_lowest_loss_is_the_best_and_gains_are_in_accuracy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     comparison = sweep(tmp_path, "loss", (0.9, 0.6), (0.8, 0.3))
     assert comparison.best is not None
@@ -78,6 +99,9 @@ def test_the_lowest_loss_is_the_best_and_gains_are_in_accuracy(tmp_path: Path, m
     compare([tmp_path / "mine"], Console(file=(file := io.StringIO()), width=120))
     assert "selected by loss on validation" in file.getvalue()
     assert "training on labels only does better" not in file.getvalue(), "the loss of the control is higher"
+    page = comparison_page([(comparison, "")], tmp_path).decode()
+    assert re.search(r'data-key="loss"[^>]* aria-sort="ascending"', page)
+    assert "best validation accuracy" not in page
 
 
 def test_runs_with_several_metrics_are_ranked_by_accuracy_with_a_sentence(tmp_path: Path) -> None:
@@ -95,8 +119,13 @@ def test_runs_with_several_metrics_are_ranked_by_accuracy_with_a_sentence(tmp_pa
 def test_runs_without_the_metric_are_ranked_by_accuracy(tmp_path: Path) -> None:
     comparison = sweep(tmp_path, "macro_f1", (0.9, 0.6))
     assert comparison.select_by == "macro_f1"
+    assert comparison.selection_note == ""
     make(tmp_path / "mine", plain_of("threshold.tau=0.9", "train.select_by=macro_f1"))
-    assert compare_runs(read_runs(find_runs([tmp_path]))).select_by == "accuracy"
+    comparison = compare_runs(read_runs(find_runs([tmp_path])))
+    assert comparison.select_by == "accuracy"
+    assert summary_sentence(comparison).splitlines()[-1] == (
+        "1 of 5 finished runs did not record macro F1 (train.select_by), so the settings are ranked by accuracy."
+    )
 
 
 def test_the_best_labels_only_runs_are_chosen_by_the_metric(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from semisup.analysis.confirmation import FEWEST_SEEDS, MOST_SEEDS
 from semisup.cli.commands import run_command_line
+from semisup.cli.confirm import _relative
 
 TINY = (
     "train.steps=4", "plots=false", "tracking=none", "method=fixmatch", "method.ratio=1", "augment.strength=0.5",
@@ -30,6 +31,14 @@ def test_time_limit_of_the_sweep_does_not_end_its_confirmation(tmp_path: Path, m
     assert str(tmp_path) not in output
     plan = json.loads((tmp_path / "outputs/runs_confirm/confirmation.json").read_text())
     assert len(plan["seeds"]) == 3
+
+
+def test_folder_on_another_drive_is_unchanged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def relpath(path: Path) -> str:
+        raise ValueError("path is on mount 'D:', start on mount 'C:'")
+
+    monkeypatch.setattr("os.path.relpath", relpath)
+    assert _relative(tmp_path / "runs") == tmp_path / "runs"
 
 
 def test_help_names_the_allowed_numbers_of_seeds(capsys: pytest.CaptureFixture[str]) -> None:

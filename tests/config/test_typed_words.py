@@ -66,6 +66,14 @@ def test_keep_is_refused_beside_a_limit_even_with_its_default_value(limit: str) 
         assert to_overrides(words, sweep=True) == words
 
 
+def test_keep_and_limit_in_different_rows_of_a_table_are_accepted(tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text("reject.keep,reject.limit\n0.9,\n,5\n")
+    assert len(to_overrides([f"sweep.rows={tmp_path / 'rows.csv'}"], sweep=True)) == 2
+    (tmp_path / "rows.csv").write_text("reject.keep,reject.limit\n0.9,5\n")
+    with pytest.raises(SettingError, match=r"^reject\.keep=0\.9: has no effect with reject\.limit=5"):
+        to_overrides([f"sweep.rows={tmp_path / 'rows.csv'}"], sweep=True)
+
+
 @pytest.mark.parametrize("word", ["threshold=glob(x*)", "threshold.tau=glob(*)"])
 def test_glob_without_a_match_is_refused(word: str) -> None:
     with pytest.raises(SettingError, match=r"glob"):

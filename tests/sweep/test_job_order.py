@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from semisup.runtime import atomic_files
 from semisup.sweep.cost import announcement, duration_range, estimate
 from semisup.sweep.job_order import WITHOUT_PARAMS, coarse_to_fine, ordered_words
 from semisup.sweep.job_store import JobStore
@@ -86,6 +87,24 @@ def test_only_the_first_trained_job_reads_the_states_of_all_jobs(tmp_path: Path)
     assert [store.is_first_trained() for _ in range(3)] == [True, False, False]
     store.begin([["seed=0"]], "two")
     assert store.is_first_trained()
+
+
+def test_deleted_states_are_synced_before_the_new_plan_and_rung(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = JobStore(tmp_path)
+    store.begin([["seed=0"]], "one")
+    entry = tmp_path / "jobs" / "00000.json"
+    events: list[tuple[str, bool]] = []
+    monkeypatch.setattr(atomic_files, "sync_folder", lambda folder: events.append((folder.name, entry.exists())))
+    entry.write_text('{"status": "done"}')
+    store.begin([["seed=0"]], "two")
+    assert events[0] == ("jobs", False)
+    assert events[1][0] == tmp_path.name
+    events.clear()
+    entry.write_text('{"status": "stopped"}')
+    store.begin_rung({"number": 1, "share": 0.5, "jobs": [0], "decisions": []})
+    assert events == [("jobs", False), (tmp_path.name, False)]
 
 
 def test_cost_is_estimated_once_after_the_first_trained_job() -> None:

@@ -92,9 +92,10 @@ def check_more_labels(case: Case) -> MoreLabels | NoFinding:
         if run.replicate in curve.full and run.replicate in curve.part
     ]
     complete = [(run, alone, full, part) for run, alone, full, part in quadruples if alone is not None]
+    split = split_of([run for each in complete for run in each])
+    complete = [each for each in complete if all(run.score(split) is not None for run in each)]
     if len(complete) < 2:
         return NoFinding(NAME, "two seeds with all labels and with half of them")
-    split = split_of([run for each in complete for run in each])
     at_labels, at_fewer = (_mean([each[place] for each in complete], split) for place in (2, 3))
     expected = 100 * expected_gain(at_labels, at_fewer, curve.labels, curve.fewer)
     if expected <= 0:
@@ -180,7 +181,11 @@ def _mean(runs: Sequence[Run], split: str) -> float:
 
 
 def _points(run: Run, other: Run, split: str) -> float:
-    return 100 * ((run.score(split) or 0.0) - (other.score(split) or 0.0))
+    """Return the difference of the scores of two runs, which must have scores, in percentage points."""
+    score, other_score = run.score(split), other.score(split)
+    assert score is not None
+    assert other_score is not None
+    return 100 * (score - other_score)
 
 
 def _image_means(
