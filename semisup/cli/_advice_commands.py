@@ -143,14 +143,15 @@ def _label(run: "Run", count: int | None = None) -> str:
 
 
 def _train_again(row: "Row", changes: dict[str, str]) -> str:
-    """Write the command that trains the runs of one setting again, with other values of some keys.
+    """Write the command that trains the runs of one row of the comparison again, with other values of some keys.
 
     Args:
-        row: the setting (the settings that its runs have in common) and its runs.
+        row: runs that differ only in the seed or the fold, and the values of the keys that they share.
         changes: key -> new value.
 
     Returns:
-        The recorded command of the sweep with the values of this setting and the changes; "" if none is recorded.
+        The recorded command of the sweep, with the values that the runs share and then the changes; "" if no command is
+        recorded.
     """
     words = recorded_words(row.runs[0])
     if not words:
@@ -167,9 +168,9 @@ def _train_again(row: "Row", changes: dict[str, str]) -> str:
 
 
 def _belongs_to_other_option(key: str, changes: dict[str, str]) -> bool:
-    """Whether a key belongs to an option that `changes` replaces, such as `method.ratio` if `changes` has `method`.
+    """Whether a key loses its meaning because `changes` replaces its option: `method.ratio` if `changes` has `method`.
 
-    `threshold.tau` is treated as a setting of every threshold policy.
+    False for `threshold.tau`, which is kept when the threshold policy changes.
     """
     group, _, inner = key.partition(".")
     return bool(inner) and group in changes and key not in changes and key != "threshold.tau"

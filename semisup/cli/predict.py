@@ -191,7 +191,7 @@ def _split_paths(paths: list[Path]) -> tuple[list[Path], list[Path]]:
         raise RecordError(f"{runs[0]}: is a folder of runs; type semisup predict {shell_quote(best)} {typed}")
     if not images:
         words = " ".join(shell_quote(path) for path in runs)
-        raise RecordError(f"names no images after the run; type semisup predict {words} images/")
+        raise RecordError(f"no images are given after the run; type semisup predict {words} images/")
     return runs, images
 
 

@@ -176,8 +176,9 @@ def _unfinished(
     """Collect the files that are decoded again one by one, after a worker process died.
 
     Returns:
-        the files of the first chunk that failed, and of the next chunks up to the first one that is decoded. If no
-        submitted chunk is left and these are fewer than MAX_CONSECUTIVE_CRASHES files, the next chunks are added.
+        The files of the first chunk that failed and of the submitted chunks after it, until one that was decoded
+        successfully, whose files are not returned. If no submitted chunk is left, chunks that were not submitted yet
+        are added until there are MAX_CONSECUTIVE_CRASHES files.
 
     Args:
         first: the first chunk that failed.

@@ -40,7 +40,7 @@ class PseudoLabelLoss(Protocol):
 
     @property
     def changes_unlabeled(self) -> bool:
-        """Whether these settings change the loss on pseudo-labels."""
+        """Whether the loss on pseudo-labels with these settings differs from the plain cross-entropy."""
         ...
 
     def init(self, num_classes: int) -> StateDict:
@@ -66,7 +66,7 @@ class PseudoLabelLoss(Protocol):
 
 
 def changes_unlabeled(loss: Loss) -> TypeGuard[PseudoLabelLoss]:
-    """Whether the settings of a loss change the cross-entropy on pseudo-labels."""
+    """Whether the loss on pseudo-labels with these settings differs from the plain cross-entropy."""
     return _implements(type(loss)) and bool(getattr(loss, "changes_unlabeled", False))
 
 

@@ -278,12 +278,14 @@ def _train_and_record(
 
     Args:
         of: the data on the run's device, the data as read, and the initial state.
+        rung: with the sweeper `halving`, the point of the training at which the run stops and is scored; None = train to
+            the end.
 
     Returns:
         The summary of the run.
 
     Raises:
-        StoppedAtRungError: the run has reached `rung`, and its state is saved.
+        StoppedAtRungError: the run has reached this point, and its state is saved.
     """
     settings, (problem, data, state) = run_config.settings, of
     rows = record.read_metrics()

@@ -73,7 +73,10 @@ class ValidationSize(NamedTuple):
 
 
 def check_validation_size(case: Case) -> ValidationSize | NoFinding:
-    """Compare the validation accuracy of the best setting with those of the others, image by image."""
+    """Check whether the validation set is large enough to tell the best setting from the others.
+
+    The predictions of two settings for each validation image are compared.
+    """
     rows = [row for row in case.comparison.rows if row.controls] or case.comparison.rows
     if len(rows) < 2:
         return NoFinding(NAME, "two settings")
