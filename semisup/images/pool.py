@@ -176,9 +176,9 @@ def _unfinished(
     """Collect the files that are decoded again one by one, after a worker process died.
 
     Returns:
-        The files of the first chunk that failed and of the submitted chunks after it, until one that was decoded
-        successfully, whose files are not returned. If no submitted chunk is left, chunks that were not submitted yet
-        are added until there are MAX_CONSECUTIVE_CRASHES files.
+        The files of the first chunk that failed and of the submitted chunks after it, up to but without the first one
+        that was decoded successfully. If no submitted chunk is left, chunks that were not submitted yet are added until
+        there are at least MAX_CONSECUTIVE_CRASHES files.
 
     Args:
         first: the first chunk that failed.

@@ -278,8 +278,8 @@ def _train_and_record(
 
     Args:
         of: the data on the run's device, the data as read, and the initial state.
-        rung: with the sweeper `halving`, the point of the training at which the run stops and is scored; None = train to
-            the end.
+        rung: with the sweeper `halving`, the point of the training at which the run stops and is scored; None = the run
+            is trained to the end.
 
     Returns:
         The summary of the run.

@@ -208,4 +208,4 @@ def test_folder_of_a_sweep_is_answered_with_the_line_to_type(images: Path, progr
     assert program(*output.partition("type semisup ")[2].split())[0] == 0
     status, output = program("predict", str(run))
     assert status == 2
-    assert output == f"semisup predict: names no images after the run; type semisup predict {run} images/\n"
+    assert output == f"semisup predict: no images are given after the run; type semisup predict {run} images/\n"
