@@ -15,7 +15,9 @@ import ast
 import dataclasses
 import hashlib
 import importlib
+import io
 import json
+import tokenize
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -115,9 +117,33 @@ def _source_digest() -> str:
 
 
 def statements(source: str) -> str:
-    """Remove comments and docstrings from Python source code, so that rewording them changes no `PackRecipe.key`."""
-    tree = ast.parse(source)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-            node.body[0] = ast.Expr(ast.Constant(...))
-    return ast.unparse(tree)
+    """Remove comments, docstrings and blank lines from Python source code.
+
+    Rewording them then changes no `PackRecipe.key`. The result is the same for all versions of Python, unlike that of
+    `ast.unparse`.
+    """
+    lines = source.split("\n")
+    literal: set[int] = set()  # indices of the lines whose end is inside a string that is a value
+    strings: list[ast.Expr] = []  # docstrings, and other strings that are statements
+    nodes: list[ast.AST] = [ast.parse(source)]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            strings.append(node)
+        elif isinstance(node, ast.JoinedStr | ast.Constant):  # Python 3.11 has wrong positions for parts of an f-string
+            literal.update(range(node.lineno - 1, (node.end_lineno or node.lineno) - 1))
+        else:
+            nodes += ast.iter_child_nodes(node)
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+            literal.discard(row - 1)  # a comment between the parts of a concatenated string
+    for node in sorted(strings, key=lambda each: (each.lineno, each.col_offset), reverse=True):
+        first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
+        before, after = lines[first].encode()[: node.col_offset], lines[last].encode()[node.end_col_offset :]
+        lines[first : last + 1] = [(before + after).decode(), *[""] * (last - first)]
+    kept = (
+        line if row in literal else line.rstrip() for row, line in enumerate(lines) if row in literal or line.strip()
+    )
+    return "\n".join(kept)

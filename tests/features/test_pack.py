@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import hashlib
 import multiprocessing
 import os
 import signal
@@ -200,6 +201,74 @@ def test_key_ignores_comments_and_docstrings_but_no_statement() -> None:
     assert statements(code) == statements(reworded.replace("# one", "# the only value"))
     assert statements(code) != statements(code.replace("return 1", "return 2"))
     assert statements('x = "text"') != statements('x = "other text"')
+
+
+SOURCE = '''"""Module é."""
+
+# A comment.
+NAMES = ("a#b", 'é',)   # é is a letter
+"""Attribute
+docstring."""
+
+
+class A:
+    """Class."""  # noqa
+
+    async def f(self, x: int) -> str:
+        """Function,
+
+        two paragraphs."""
+        text = """first__
+
+# no comment
+last"""  # comment
+
+        return f"é {x!r:>{x}} {'é'} # {text}" + (
+            "one"  # comment
+            # comment
+            'two'
+        )
+
+    def g(self): "é"; return f"""{self}__
+
+    {self.f(
+        1
+    )}"""
+'''.replace("_" * 2, " " * 2)
+STATEMENTS = '''NAMES = ("a#b", 'é',)
+class A:
+    async def f(self, x: int) -> str:
+        text = """first__
+
+# no comment
+last"""
+        return f"é {x!r:>{x}} {'é'} # {text}" + (
+            "one"
+            'two'
+        )
+    def g(self): ; return f"""{self}__
+
+    {self.f(
+        1
+    )}"""'''.replace("_" * 2, " " * 2)
+
+
+def test_source_without_comments_and_docstrings_does_not_depend_on_the_version_of_python() -> None:
+    from semisup.features.recipe import statements
+
+    assert statements(SOURCE) == STATEMENTS
+    digest = hashlib.sha256(statements(SOURCE).encode()).hexdigest()
+    assert digest == "cd666fb67a467dfe5a92ecbfcf0b19f34ddd47e37217037f5d7119f43c74dd84"  # Python 3.11, 3.12 and 3.13
+
+
+def test_longer_docstrings_comments_and_blank_lines_do_not_change_the_key() -> None:
+    from semisup.features.recipe import statements
+
+    longer = SOURCE.replace("Function,", "Function\n\n        of").replace("# A comment.", "# A\n\n# comment.")
+    longer = longer.replace("# noqa", "").replace("            # comment\n", "            # a\n            # b\n")
+    assert statements(longer) == STATEMENTS
+    assert statements(SOURCE.replace("# no comment", "# no")) != STATEMENTS, "in a string that is a value"
+    assert statements(SOURCE.replace("first  ", "first")) != STATEMENTS
 
 
 @pytest.mark.parametrize("damage", ["bit", "truncated", "header", "empty"])
