@@ -55,7 +55,7 @@ def confirm_command(arguments: argparse.Namespace) -> int:
     if len(comparisons) != 1:
         raise DataError(f"{escape(arguments.folder)}: contains runs of several data sets; give the folder of one sweep")
     plan = declare(comparisons[0], folder, arguments.seeds)
-    seeds, place = ",".join(map(str, plan.seeds)), _relative(plan.folder)
+    seeds, place = ",".join(map(str, plan.seeds)), path_from_here(plan.folder)
     places = [f"name={place.name}", f"output_root={format_value(str(place.parent))}", f"seed={seeds}"]
     places.append("sweep.minutes=null")  # all declared seeds are trained, whatever the limit of the sweep was
     for config in (plan.config, plan.labels_only):
@@ -67,7 +67,7 @@ def confirm_command(arguments: argparse.Namespace) -> int:
     return compare([place], terminal(), confirms=(folder, comparisons[0]))
 
 
-def _relative(folder: Path) -> Path:
+def path_from_here(folder: Path) -> Path:
     """Return the path relative to the current folder if it is inside, else the absolute path."""
     try:
         path = Path(os.path.relpath(folder))
