@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from semisup.analysis.confirmation import FEWEST_SEEDS, MOST_SEEDS
+from semisup.cli import confirm
 from semisup.cli.commands import run_command_line
-from semisup.cli.confirm import _relative
 
 TINY = (
     "train.steps=4", "plots=false", "tracking=none", "method=fixmatch", "method.ratio=1", "augment.strength=0.5",
@@ -38,7 +38,7 @@ def test_folder_on_another_drive_is_unchanged(monkeypatch: pytest.MonkeyPatch, t
         raise ValueError("path is on mount 'D:', start on mount 'C:'")
 
     monkeypatch.setattr("os.path.relpath", relpath)
-    assert _relative(tmp_path / "runs") == tmp_path / "runs"
+    assert confirm._relative(tmp_path / "runs") == tmp_path / "runs"
 
 
 def test_help_names_the_allowed_numbers_of_seeds(capsys: pytest.CaptureFixture[str]) -> None:
