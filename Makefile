@@ -43,7 +43,7 @@ $(NEXT_READY): constraints-next.txt $(DEV_READY)  # a layer over .venv with a fe
 	packages=$$(cd $(NEXT)/lib/python*/site-packages && pwd) && \
 	    echo "import site; site.addsitedir('$(abspath $(VENV))/lib/$$(ls $(NEXT)/lib)/site-packages')" > "$$packages/base.pth"
 	$(BIN)/python -m pip --python $(NEXT)/bin/python install --quiet --disable-pip-version-check --no-deps \
-	    --requirement constraints-next.txt
+	    --requirement constraints-next.txt --editable .
 	@touch $@
 
 test-next: $(NEXT_READY)  ## run all tests with the next Hydra and OmegaConf (constraints-next.txt)

@@ -25,6 +25,13 @@ VERSION_BASE: dict[str, str] = {} if release(hydra.__version__) >= (1, 4) else {
 """Keyword arguments of Hydra's functions: `version_base` for Hydra 1.3, none for Hydra 1.4."""
 
 
+SINGLE_RUN: tuple[str, ...] = ("--run", "hydra.mode=RUN") if release(hydra.__version__) >= (1, 4) else ("--run",)
+"""Words of a command line that make Hydra run one job, also if an experiment sets `hydra.mode: MULTIRUN`.
+
+Hydra 1.4 refuses an experiment that changes the mode, unless the command line sets it.
+"""
+
+
 def initialized(folder: Path) -> AbstractContextManager[None]:
     """Return a context in which `hydra.compose` composes configs from the YAML files in a folder."""
     context: AbstractContextManager[None] = hydra.initialize_config_dir(str(folder), **VERSION_BASE)

@@ -9,7 +9,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig
 
 from semisup.config.compose import config_folder
-from semisup.config.hydra_versions import main
+from semisup.config.hydra_versions import SINGLE_RUN, main
 from semisup.sweep.job import JOB_NUMBER, job
 
 PARALLEL_ONLY = ("hydra.launcher.", "hydra.sweeper.", "hydra.mode")
@@ -45,7 +45,7 @@ def run_job(number: int, overrides: Sequence[str], hydra_words: Sequence[str]) -
         return accuracies[-1]
 
     os.environ[JOB_NUMBER] = str(number)
-    run_hydra(["--run", *overrides, *hydra_words], task)
+    run_hydra([*SINGLE_RUN, *overrides, *hydra_words], task)
     return accuracies[-1]
 
 
