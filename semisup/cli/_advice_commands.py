@@ -98,6 +98,12 @@ def _for_labels_alone(finding: "LabelsAlone", case: "Case") -> list[str]:
     if finding.verdict is Verdict.UNDECIDED and needed is not None and needed <= MOST_SEEDS and can_confirm:
         return ["Repeat it with more seeds:", f"  {confirm} --seeds {max(int(needed), FEWEST_SEEDS)}"]
     best = max(finding.references, key=lambda run: mean_validation_score([run]))
+    if finding.verdict is Verdict.UNDECIDED:
+        best = max((best, finding.row.best_run), key=lambda run: mean_validation_score([run]))
+        return [
+            "More labeled or test images would decide it; use the run that is best on validation:",
+            f"  {_predict([best])}",
+        ]
     return ["Use labels alone:", f"  {_predict([best])}"]
 
 

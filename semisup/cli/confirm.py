@@ -34,14 +34,14 @@ def confirm_command(arguments: argparse.Namespace) -> int:
     """
     from semisup.analysis.confirmation import declare, labels_only_finished
     from semisup.analysis.datasets import compare_by_dataset
-    from semisup.analysis.runs import find_runs, read_runs
+    from semisup.analysis.runs import find_runs, is_run, read_runs
     from semisup.cli.compare import compare
     from semisup.cli.train import train_command
     from semisup.config.overrides import config_overrides
     from semisup.config.quoting import format_value
     from semisup.errors import DataError, SettingError
     from semisup.report.console import terminal
-    from semisup.text import escape
+    from semisup.text import escape, shell_quote
 
     for word in arguments.settings:
         if not word.startswith(("hydra/launcher=", "hydra.launcher.", "tracking")):
@@ -51,6 +51,11 @@ def confirm_command(arguments: argparse.Namespace) -> int:
                 "cannot be set: confirm uses the settings of the sweep; only hydra/launcher and tracking can be set",
             )
     folder = arguments.folder
+    if is_run(folder):
+        sweep = shell_quote(path_from_here(folder.resolve().parent))
+        raise DataError(
+            f"{escape(folder)}: is a run; confirm repeats the best run of a sweep; type semisup confirm {sweep}"
+        )
     comparisons = compare_by_dataset(read_runs(find_runs([arguments.folder])))
     if len(comparisons) != 1:
         raise DataError(f"{escape(arguments.folder)}: contains runs of several data sets; give the folder of one sweep")

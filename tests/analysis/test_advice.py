@@ -25,7 +25,7 @@ from tests.analysis.advice_maker import (
     with_curves,
     with_half_of_the_labels,
 )
-from tests.report.run_maker import make, make_with_references, plain_of
+from tests.report.run_maker import make, make_with_references, plain_of, store
 
 # Pseudo-labels against labels alone -----------------------------------------------------------------------------------
 
@@ -220,6 +220,18 @@ def test_small_validation_set_states_how_many_images_are_needed(tmp_path: Path) 
     assert finding.needed == 336
     assert (finding.best.settings, finding.second.settings) == ({"threshold.tau": 0.9}, {"threshold.tau": 0.8})
     assert (finding.equal, finding.others) == (1, 1)
+
+
+def test_setting_with_the_predictions_of_the_best_one_does_not_hide_the_next_one(tmp_path: Path) -> None:
+    two_cells(tmp_path / "mine", better=9, worse=5, images=100)
+    store(
+        cell(tmp_path / "mine", 0, 3, "threshold.tau=0.85", val=0.9),
+        validation=[(0, True)] * 9 + [(0, False)] * 5 + [(0, True)] * 86,
+    )
+    finding = check_validation_size(case_of(tmp_path / "mine"))
+    assert isinstance(finding, ValidationSize)
+    assert finding.second.settings == {"threshold.tau": 0.8}
+    assert (finding.equal, finding.others) == (2, 2)
 
 
 def test_equal_settings_need_no_number_of_images(tmp_path: Path) -> None:

@@ -31,6 +31,12 @@ def test_time_limit_of_the_sweep_does_not_end_its_confirmation(tmp_path: Path, m
     assert str(tmp_path) not in output
     plan = json.loads((tmp_path / "outputs/runs_confirm/confirmation.json").read_text())
     assert len(plan["seeds"]) == 3
+    run = next(path.parent for path in Path("outputs/runs").glob("*/config.yaml"))
+    assert run_command_line(["confirm", str(run)]) == 2
+    assert (
+        "is a run; confirm repeats the best run of a sweep; type semisup confirm outputs/runs\n"
+        in capfd.readouterr().err
+    )
 
 
 def test_folder_on_another_drive_is_unchanged(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -84,14 +84,17 @@ def check_validation_size(case: Case) -> ValidationSize | NoFinding:
         return NoFinding(NAME, "settings that are ranked by accuracy or balanced accuracy")
     best, *others = rows
     gaps = [paired_difference(best.runs, row.runs, case.stored) for row in others]
-    gap = gaps[0]
+    differing = [(row, gap) for row, gap in zip(others, gaps, strict=True) if gap is None or not gap.identical]
+    if not differing:
+        return NoFinding(NAME)
+    second, gap = differing[0]
     if gap is None:
         return NoFinding(NAME, "predictions on the same validation images for the best two settings")
-    if gap.distinguished or gap.identical:
+    if gap.distinguished:
         return NoFinding(NAME)
     needed = math.ceil(gap.images * (Z * gap.standard_error / gap.difference) ** 2) if gap.difference > 0 else None
     equal = sum(each is not None and not each.distinguished for each in gaps)
-    return ValidationSize(best, others[0], gap, needed, equal, len(others))
+    return ValidationSize(best, second, gap, needed, equal, len(others))
 
 
 def paired_difference(best: Sequence[Run], second: Sequence[Run], stored: StoredPredictions) -> PairedDifference | None:
