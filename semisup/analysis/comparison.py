@@ -222,7 +222,7 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
     flats = flat_settings([run for run in runs if run.identity])
     compared = _compared(runs)
     runs = with_selection(runs, compared)
-    finished = _one_each([run for run in runs if run.done and not run.refit])
+    finished = _one_each([run for run in runs if run.is_comparable])
     by_id = {run.id: run for run in [*runs[::-1], *finished]}  # of folders with the same id, the first finished one
     pairs = {
         str(run.folder): {
@@ -269,7 +269,7 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
 
 def _compared(runs: list[Run]) -> list[Run]:
     """List the finished runs that have an accuracy and are not reference runs of others."""
-    finished = [run for run in runs if run.done and not run.refit]
+    finished = [run for run in runs if run.is_comparable]
     reference_ids = {id_ for run in finished for id_ in run.reference_ids}
     return [run for run in finished if run.id not in reference_ids]
 

@@ -73,6 +73,11 @@ class Run:
         return self.status == RunStatus.DONE
 
     @property
+    def is_comparable(self) -> bool:
+        """Whether the run is finished and has an accuracy: it was not trained on its validation images (`refit`)."""
+        return self.done and not self.refit
+
+    @property
     def fold(self) -> int | None:
         """The number of the cross-validation fold that the run uses for validation; None without folds."""
         return fold_of(self.identity) if self.identity else None

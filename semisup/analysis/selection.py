@@ -48,19 +48,15 @@ def selection_note(runs: Sequence[Run], chosen: Sequence[Run]) -> str:
     if len(metrics) == 1:
         if not (count := len(_without_scores(runs, metrics[0]))):
             return ""
-        name, finished = METRIC_NAMES[metrics[0]], counted(len(_finished(runs)), "finished run")
+        name, finished = METRIC_NAMES[metrics[0]], counted(sum(run.is_comparable for run in runs), "finished run")
         return f"{count} of {finished} did not record {name} (train.select_by), so the settings are ranked by accuracy."
     values = listed(map(escape, metrics), "and")
     return f"The runs have several values of train.select_by ({values}), so the settings are ranked by accuracy."
 
 
-def _finished(runs: Iterable[Run]) -> list[Run]:
-    return [run for run in runs if run.done and not run.refit]
-
-
 def _without_scores(runs: Iterable[Run], metric: str) -> list[Run]:
     """List the finished runs that did not record the metric on validation, or on test if they have a test accuracy."""
-    return [run for run in _finished(runs) if not _has_scores(replace(run, select_by=metric))]
+    return [run for run in runs if run.is_comparable and not _has_scores(replace(run, select_by=metric))]
 
 
 def _has_scores(run: Run) -> bool:
