@@ -47,6 +47,7 @@ from semisup.core.inference import predict
 from semisup.core.rng import torch_generator
 from semisup.core.types import StateDict
 from semisup.method import (
+    Batch,
     Position,
     StepLoss,
     TrainingContext,
@@ -117,6 +118,13 @@ class SharedLayerSettings:
         return SharedLayer(channels * size**2, num_classes, self.width, self.heads, self.predicts)
 
 
+def unlabeled_views(training: TrainingContext, position: Position, ratio: int) -> tuple[Batch, Tensor, Tensor]:
+    """Draw the unlabeled images of a step; return them with their weak and their strong views."""
+    batch = unlabeled_batch(training, position, ratio)
+    weak = training.view(training.weak, batch.pixels, "weak", position.step)
+    return batch, weak, training.view(training.augment, batch.pixels, "strong", position.step)
+
+
 @dataclass(frozen=True)
 class BalancedHead(FixMatch):
     """FixMatch with ABC's head `balanced`, by the formulas of this module."""
@@ -131,9 +139,7 @@ class BalancedHead(FixMatch):
         self, training: TrainingContext, memory: StateDict, position: Position
     ) -> tuple[StepLoss, StateDict]:
         images, targets = self._labeled_views(training, position)
-        batch = unlabeled_batch(training, position, self.ratio)
-        weak = training.view(training.weak, batch.pixels, "weak", position.step)
-        strong = training.view(training.augment, batch.pixels, "strong", position.step)
+        batch, weak, strong = unlabeled_views(training, position, self.ratio)
         logits = no_grad_logits(training, weak)
         selection, memory = select_and_record(
             training, memory, position, predict(logits["main"]), batch.index, None, targets
@@ -171,9 +177,7 @@ class DebiasedSelfTraining(FixMatch):
         self, training: TrainingContext, memory: StateDict, position: Position
     ) -> tuple[StepLoss, StateDict]:
         images, targets = self._labeled_views(training, position)
-        batch = unlabeled_batch(training, position, self.ratio)
-        weak = training.view(training.weak, batch.pixels, "weak", position.step)
-        strong = training.view(training.augment, batch.pixels, "strong", position.step)
+        batch, weak, strong = unlabeled_views(training, position, self.ratio)
         again = training.labeled_batch(position, training.augment, "labeled_strong")[0]
         labels = predict(no_grad_logits(training, weak)["main"])
         selection, memory = select_and_record(training, memory, position, labels, batch.index, None, targets)

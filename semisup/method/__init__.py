@@ -7,7 +7,7 @@ functions take the memory and return the new one.
 
 from semisup.method._diagnostics import pool_labeled_event
 from semisup.method._losses import debias_shift, labeled_cross_entropy, pseudo_label_cross_entropy
-from semisup.method._online import OnlineMethod, UnlabeledLoss, select_and_record, unlabeled_batch
+from semisup.method._online import Batch, OnlineMethod, UnlabeledLoss, select_and_record, unlabeled_batch
 from semisup.method._policy import POLICY_PREFIX
 from semisup.method._protocol import (
     LOG_SUMS,
@@ -30,6 +30,7 @@ from semisup.method._protocol import (
 __all__ = [
     "LOG_SUMS",
     "POLICY_PREFIX",
+    "Batch",
     "Gated",
     "HoldsAllImages",
     "Method",
