@@ -85,7 +85,7 @@ def by_flag(reader: str, channels: int, planes: Callable[[Any], Pixels], files: 
 
 
 def idx_source(reader: str) -> ReaderSpec:
-    """Describe a torchvision data set of gray images that is stored like MNIST, in four IDX files."""
+    """Return how to read a torchvision data set of gray images whose files have the format of MNIST: four IDX files."""
     files = ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
     return by_flag(reader, 1, grayscale, tuple(f"{reader}/raw/{file}-ubyte" for file in files))
 

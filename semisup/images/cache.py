@@ -63,7 +63,7 @@ def no_progress(items: Iterable[T], description: str, total: int, /) -> Iterable
 
 @dataclass(frozen=True)
 class DecodedImages:
-    """Pixels of a list of files.
+    """The decoded images of a list of files, and the files that could not be decoded.
 
     pixels: (n, 3, S, S) uint8, one row per usable file: an array, or rows of a cache file on disk
     names: for each row, the name of its file

@@ -29,7 +29,7 @@ def check_freezing(freeze: str, train_blocks: int | None, norm: str) -> None:
 
 
 class FreezableNetwork(NormalizedNetwork):
-    """Base class of networks that preprocess their input, and some of whose layers may be frozen (not trained).
+    """Base class of networks that preprocess their input and can have frozen layers, which are not trained.
 
     frozen_norm: whether the statistics of all BatchNorm layers are frozen
     frozen_names: state-dict keys of the tensors that training does not change

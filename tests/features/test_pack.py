@@ -61,7 +61,7 @@ def encoded(cache: Path | None, of: PackRecipe, images: Images) -> FeaturePack:
 
 
 def features(pack: FeaturePack, images: Images) -> torch.Tensor:
-    """(n, K, D) of the images in their order."""
+    """Read the features of images from a pack, as (n, K, D) in the order of the images."""
     table = FeatureTable(pack, image_digests(images), torch.device("cpu"), resident=True)
     return table.values.view(len(images), *pack.shape)
 
