@@ -71,8 +71,14 @@ SETTINGS = [
     *("dataset=folder", "dataset.size=224", "encoder=lite0", "model=linear", "precision=float32", "tracking=none"),
     *("train.steps=600", "train.batch_size=16", "train.evaluate_every_steps=100", "schedule=cosine"),
     *("train.ema_decay=0.99", "train.ema_warmup=true", "optimizer.weight_decay=0.01"),
-    *("augment=randaugment", "augment.strength=0.25", "threshold=fixed", "threshold.tau=0.7"),
-    *("method=fixmatch", "method.ramp=0.3", "method.ema_teacher=true"),
+    *("threshold=fixed", "threshold.tau=0.7"),
+]
+FIXMATCH = [
+    "method=fixmatch",
+    "method.ramp=0.3",
+    "method.ema_teacher=true",
+    "augment=randaugment",
+    "augment.strength=0.25",
 ]
 PROPAGATION = [
     *("method=label_propagation", "method.lambda_unlabeled=3", "threshold.tau=0.5", "augment=none", "augment@weak=none")
@@ -245,8 +251,10 @@ def prepare(words: list[str]) -> Prepared:
 def variants(words: list[str], width: int) -> dict[str, Callable[[], Prepared]]:
     """List the variants to train: name -> function that prepares it."""
 
-    def build(extra: list[str], heads: tuple[str, ...], predicts: str = "main", **method: Any) -> Prepared:
-        settings, problem = prepare([*words, *extra])
+    def build(
+        extra: list[str], heads: tuple[str, ...], predicts: str = "main", base: list[str] = FIXMATCH, **method: Any
+    ) -> Prepared:
+        settings, problem = prepare([*base, *words, *extra])
         model = SharedLayerSettings(width, heads, predicts)
         for cls, key in ((BalancedHead, "tau"), (DebiasedSelfTraining, "worst")):
             if key in method:
@@ -264,7 +272,7 @@ def variants(words: list[str], width: int) -> dict[str, Callable[[], Prepared]]:
         "fixmatch, balanced head": lambda: build([], balanced, "balanced", tau=0.7),
         "dst": lambda: build([], ("main", "pseudo", "worst"), worst=True),
         "dst_pseudo": lambda: build([], ("main", "pseudo"), worst=False),
-        "label_propagation": lambda: build(PROPAGATION, main),
+        "label_propagation": lambda: build([], main, base=PROPAGATION),
     }
 
 
