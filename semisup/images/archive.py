@@ -238,7 +238,7 @@ def _follow_hard_links(
     unread: dict[str, str] = {}
     if not links:
         return unread
-    members = ignored | {image.name: (image, tar_archive.FILE) for image in listing.images}
+    members = {**ignored, **{image.name: (image, tar_archive.FILE) for image in listing.images}}
     for link in links:
         member, kind = members.get(link.target, (None, ""))
         if member is None:

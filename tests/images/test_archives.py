@@ -120,7 +120,12 @@ def test_links_devices_and_hidden_members_are_counted(tmp_path: Path) -> None:
         archive.addfile(member(".hidden/0.png", 1), io.BytesIO(b"x"))
     listing = listed(tmp_path, buffer.getvalue())
     assert contents(listing) == {"a/0.png": b"abc", "a/hard.png": b"abc"}
-    counts = {("a", "hard link to a missing member"): 1, ("a", "symlink"): 1, ("a", "not a regular file"): 2, ("", "hidden"): 2}
+    counts = {
+        ("a", "hard link to a missing member"): 1,
+        ("a", "symlink"): 1,
+        ("a", "not a regular file"): 2,
+        ("", "hidden"): 2,
+    }
     assert listing.ignored == counts
     assert listing.folders == {"a", "empty"}
 
