@@ -55,7 +55,7 @@ def train_command(words: list[str], *, ends_with_summary: bool = True) -> int:
     shown = [flag for flag in flags if flag.split("=")[0] in FLAGS_FOR_HYDRA]
     if shown and len(shown) < len(flags):
         return _print_error(f"{' '.join(flags)}: {shown[0]} describes one run; leave out the other flags")
-    names_options = overrides and not any("." in word.partition("=")[0] for word in overrides)
+    names_options = overrides and not any("=" in word and "." in word.partition("=")[0] for word in overrides)
     if names_options and shown and set(shown) <= {"--help", "-h"}:
         return _describe(overrides)
     if shown:
@@ -138,7 +138,7 @@ def _describe(words: list[str]) -> int:
     """Print the settings of options, as for `semisup train --help threshold=flexmatch`; return the exit status.
 
     Args:
-        words: the options, as GROUP=OPTION.
+        words: options as GROUP=OPTION, or names of options, groups, sections or keys.
     """
     from semisup.config.reference import describe
 

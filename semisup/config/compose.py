@@ -22,6 +22,9 @@ from semisup.errors import SettingError, closest_match, first_line
 PLUGINS = {"joblib": "parallel", "submitit_slurm": "slurm", "submitit_local": "slurm"}
 """Launcher of Hydra that needs another package -> the extra of semisup that installs this package."""
 
+OTHER_GROUPS = ("experiment", "hydra/launcher", "hydra/sweeper")
+"""Groups whose files set keys outside the group: experiments set keys of other groups, `hydra/...` keys of Hydra."""
+
 DELETION = re.compile(r"~(\w+(?:\.\w+)+)", re.ASCII)
 """Pattern of an override that deletes a setting from the config, such as `~threshold.momentum`."""
 
@@ -125,6 +128,11 @@ def option_files(group: str) -> list[str]:
     return sorted(files | (registry.added_options(group).keys() if group in registry.GROUPS else set()))
 
 
+def groups_with(name: str) -> list[str]:
+    """List the config groups that have an option with this name."""
+    return [group for group in (*registry.GROUPS, *OTHER_GROUPS) if name in option_files(group)]
+
+
 def compose(overrides: list[str]) -> DictConfig:
     """Compose the config of a run, including Hydra's section `hydra`. The caller must have initialized Hydra.
 
@@ -153,7 +161,7 @@ def _check_option(word: str) -> None:
     name = _parsed_value(word)
     if isinstance(name, str):
         if plain_group in registry.GROUPS and "/" in name:
-            raise unknown_option(group, name, names)
+            raise unknown_option(group, name, names)  # a path
     elif name is None or isinstance(name, int | float):
         raise unknown_option(group, typed, names)
 
@@ -231,9 +239,10 @@ def _unknown_option(group: str, name: str, message: str) -> SettingError:
             return SettingError(group, name, f"the module {module} of this option is not installed")
         return SettingError(group, name, f"this option has no YAML file; create {path}")
     if group == "hydra/sweeper":  # the list of `--help`; Hydra's own sweeper is the default and need not be typed
-        return unknown_option(group, name, option_files(group))
+        return unknown_option(group, name, option_files(group), groups_with(name))
     listed = message.partition("Available options in")[2].partition("Config search path")[0]
-    return unknown_option(group, name, [line.strip() for line in listed.splitlines()[1:] if line.strip()])
+    names = [line.strip() for line in listed.splitlines()[1:] if line.strip()]
+    return unknown_option(group, name, names, groups_with(name))
 
 
 def _existing_keys() -> list[str]:

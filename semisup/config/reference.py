@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from semisup.config import added_options, custom_configs, registry
-from semisup.config.compose import config_folder, option_files
+from semisup.config.compose import OTHER_GROUPS, config_folder, groups_with, option_files
 from semisup.config.declared_settings import Declared, declared_settings, section_classes
+from semisup.config.suggestions import unknown_option
 from semisup.errors import SettingError, closest_match
+from semisup.text import listed
 
 LINE = re.compile(r"(?P<indent> *)(?P<key>\w+):(?: +(?P<value>[^ #].*?|\"#.*?))??(?: +# (?P<comment>.*))?$")
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -26,11 +28,7 @@ SECTION_CLASSES = section_classes(PACKAGE / "config" / "nodes.py")
 RUN = "run"
 """Name with which `--help` describes the keys at the top level of train.yaml."""
 
-OTHER_GROUPS = ("experiment", "hydra/launcher", "hydra/sweeper")
-"""Groups whose files set keys outside the group: experiments set keys of other groups, `hydra/...` keys of Hydra.
-
-`--help` prints the YAML file of an experiment unchanged.
-"""
+HYDRA_GROUPS = tuple(group for group in OTHER_GROUPS if group.startswith("hydra/"))
 
 HYDRA_KEYS = ("params", "defaults")
 """Keys of a launcher or sweeper that users do not set; those that begin with an underscore are not set either."""
@@ -87,7 +85,7 @@ def describe_option(group: str, name: str, node: str | None = None) -> Option:
         raise SettingError("--help", group, f"must be one of {', '.join(groups)}", closest_match(group, groups))
     names = option_files(group)
     if name not in names:
-        raise SettingError(group, name, f"must be one of {', '.join(names)}", closest_match(name, names))
+        raise unknown_option(group, name, names, groups_with(name))
     yaml = _option_file(group, name)
     values = {line.key: line.value for line in _lines(yaml)}
     own = PACKAGE / group / f"{values.get('name', name)}.py"  # conf/dataset/food11.yaml has name: folder
@@ -110,10 +108,14 @@ def describe_section(section: str) -> Option:
 
 
 def describe(word: str) -> str:
-    """Return the text of `semisup train --help WORD`; the word names an option, a group or a section.
+    """Return the text of `semisup train --help WORD`.
+
+    Args:
+        word: an option such as `threshold=fixed` or `fixed`, a group such as `threshold` or `sweeper`, a section such
+            as `train`, or a key such as `threshold.tau` or `tau`.
 
     Raises:
-        SettingError: there is no such group, option or section; the message suggests the most similar name.
+        SettingError: there is nothing of this name, or several groups have the option; the message suggests names.
     """
     key, equals, name = word.partition("=")
     group, _, node = key.partition("@")
@@ -126,12 +128,41 @@ def describe(word: str) -> str:
     if word in SECTION_CLASSES or word == RUN:
         return format_option(describe_section(word))
     groups, sections = (*registry.GROUPS, *OTHER_GROUPS), (RUN, *SECTION_CLASSES)
+    for whole in groups:
+        if whole.rpartition("/")[2] == word:  # sweeper in place of hydra/sweeper
+            return describe(whole)
+    if len(having := groups_with(word)) == 1:
+        return describe(f"{having[0]}={word}")
+    if having:
+        typed = listed(f"semisup train --help {each}={word}" for each in having)
+        raise SettingError("--help", word, f"{listed(having, 'and')} have an option of this name; type {typed}")
+    if options := _with_key(word):
+        return "\n\n".join(map(format_option, options))
+    names = [*groups, *sections, *(name for each in groups for name in option_files(each))]
     raise SettingError(
         "--help",
         word,
-        f"must be GROUP=NAME, a group ({', '.join(groups)}) or a section ({', '.join(sections)})",
-        closest_match(word, (*groups, *sections)),
+        f"must be GROUP=NAME, a group ({', '.join(groups)}), a section ({', '.join(sections)}) or a key such as "
+        "threshold.tau",
+        closest_match(word, names),
     )
+
+
+def _with_key(key: str) -> list[Option]:
+    """List the sections and options that have a key, each with this key only.
+
+    Args:
+        key: with its section or group (`threshold.tau`), or without (`tau`).
+    """
+    options = [describe_section(section) for section in (RUN, *SECTION_CLASSES)]
+    options += [describe_option(group, name) for group in registry.GROUPS for name in option_files(group)]
+    options += [_hydra_option(group, name) for group in HYDRA_GROUPS for name in option_files(group)]
+    matches = []
+    for option in options:
+        settings = tuple(each for each in option.settings if key in (each.key, each.key.rpartition(".")[2]))
+        if settings:
+            matches.append(Option(option.title, (), settings))
+    return matches
 
 
 def format_option(option: Option, width: int = 100) -> str:
@@ -233,11 +264,16 @@ def _list_options(group: str) -> str:
 def _other_option(group: str, name: str) -> str:
     names = option_files(group)
     if name not in names:
-        raise SettingError(group, name, f"must be one of {', '.join(names)}", closest_match(name, names))
+        raise unknown_option(group, name, names, groups_with(name))
     yaml = _option_file(group, name)
-    if group.startswith("hydra/"):
-        return format_option(Option(f"{group}={name}", _head(yaml), tuple(_hydra_settings(group, yaml))))
+    if group in HYDRA_GROUPS:
+        return format_option(_hydra_option(group, name))
     return f"{group}={name}\n" + re.sub(r"^# @package.*\n", "", yaml.read_text(encoding="utf-8")).rstrip()
+
+
+def _hydra_option(group: str, name: str) -> Option:
+    yaml = _option_file(group, name)
+    return Option(f"{group}={name}", _head(yaml), tuple(_hydra_settings(group, yaml)))
 
 
 def _hydra_settings(group: str, yaml: Path) -> Iterator[Setting]:

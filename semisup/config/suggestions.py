@@ -1,7 +1,7 @@
 """Suggest existing keys and options for a key or option that does not exist."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from semisup.config import registry
@@ -11,6 +11,9 @@ from semisup.text import listed, shell_quote
 GROUP_OF_NODE = {**{group: group for group in registry.GROUPS}, "weak": "augment"}
 """Node of a config that holds an option -> the group of the option. Same as `GROUP_NODES`, without importing torch."""
 
+MOST_GROUPS = 2
+"""Largest number of groups that are suggested for an option; more groups only share a name such as `none`."""
+
 NUMERIC_SETTING = {
     "threshold": ("fixed", "tau"),
     "augment": ("crop_rotate", "strength"),
@@ -19,14 +22,19 @@ NUMERIC_SETTING = {
 """Group -> (option, setting) to suggest if the user gives a number as the option, as in `threshold=0.9`."""
 
 
-def unknown_option(group: str, name: str, names: list[str]) -> SettingError:
+def unknown_option(group: str, name: str, names: list[str], others: Sequence[str] = ()) -> SettingError:
     """Build the error for an option that does not exist; the message lists the options and says what to type.
 
     Args:
         group: the group, such as `model` or `augment@weak`.
         name: the option as typed.
         names: the options of the group.
+        others: the groups that have an option with this name.
     """
+    if 0 < len(others) <= MOST_GROUPS:
+        option = f"{listed(others, 'and')} {'has' if len(others) == 1 else 'have'} the option {name}"
+        typed = listed(f"{other}={name}" for other in others)
+        return SettingError(group, name, f"must be one of {', '.join(names)}; {option}: type {typed}")
     nearest = closest_match(name, names)
     is_path = "/" in name
     hint = _number(group, name) or _architecture(group, name) or ((is_path or not nearest) and _folder(group, name))

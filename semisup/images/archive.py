@@ -5,9 +5,11 @@ damaged, if the name of a file in it leads outside the archive (`/a.jpg`, `../a.
 name.
 """
 
+import dataclasses
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from semisup.errors import DataError
 from semisup.images import tar_archive
@@ -49,6 +51,16 @@ COMPRESSED_SUFFIXES = (
 )
 """Suffixes of compressed tar archives, which are refused with the command to type."""
 _MAC_FOLDER = "__MACOSX"
+
+NO_TARGET = "hard link to a missing member"
+"""Reason for ignoring a hard link of a tar archive that has no member with the name of the target."""
+
+
+class _HardLink(NamedTuple):
+    """A hard link in a tar archive: its name, and the name of the member to which it leads."""
+
+    name: str
+    target: str
 
 
 def is_archive(path: Path) -> bool:
@@ -94,7 +106,7 @@ def list_archives(paths: Sequence[Path], *, keep_names: bool = False, cache: Pat
 
 
 def _list_archive(path: Path, *, keep_names: bool = False) -> ArchiveListing:
-    listing, links = ArchiveListing(), list[tuple[str, str]]()
+    listing, links, ignored = ArchiveListing(), list[_HardLink](), dict[str, tuple[ArchivedImage, str]]()
     try:
         with open(path, "rb") as file:
             status, head = os.fstat(file.fileno()), file.read(BLOCK)
@@ -113,18 +125,19 @@ def _list_archive(path: Path, *, keep_names: bool = False) -> ArchiveListing:
                 else:
                     member = TarMember(where, name, entry.size, *shared, entry.position)
                     if entry.kind == HARD_LINK:
-                        links.append((name, _clean_name(entry.target, path)))
+                        links.append(_HardLink(name, _clean_name(entry.target, path)))
                         continue
-                reason = _add(listing, member, entry.kind)
-                if reason and keep_names and entry.kind != FOLDER:
-                    listing.ignored_names[name] = reason
+                if (reason := _add(listing, member, entry.kind)) and entry.kind != FOLDER:
+                    ignored[name] = member, entry.kind
+                    if keep_names:
+                        listing.ignored_names[name] = reason
     except OSError as error:
         raise DataError(f"{shown(path)}: cannot be read ({error.strerror})") from None
     except DamagedArchiveError as error:
         raise DataError(f"{shown(path)}: {error}") from None
     listing.images.sort(key=lambda image: image.name)
-    ignored = _follow_hard_links(listing, links)
-    listing.ignored_names |= ignored if keep_names else {}
+    unread = _follow_hard_links(listing, links, ignored)
+    listing.ignored_names |= unread if keep_names else {}
     _check_names(listing)
     return listing
 
@@ -211,29 +224,30 @@ def _clean_name(raw: bytes, archive: Path) -> str:
     return escape_name("/".join(parts))
 
 
-def _follow_hard_links(listing: ArchiveListing, links: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Add hard links of a tar archive to the listing: a link to a listed image is one more image.
+def _follow_hard_links(
+    listing: ArchiveListing, links: Sequence[_HardLink], ignored: Mapping[str, tuple[ArchivedImage, str]]
+) -> dict[str, str]:
+    """Add the hard links of a tar archive to the listing, each like the member to which it leads.
 
     Args:
-        links: name and target of each hard link.
+        ignored: name of each member that is not an image -> the member, and its type, such as SYMLINK.
 
     Returns:
-        name of each link whose target is not a listed image -> reason for ignoring it.
+        name of each link that is ignored -> reason.
     """
-    broken: dict[str, str] = {}
-    if not (pending := list(links)):
-        return broken
-    images = {image.name: image for image in listing.images}
-    for name, target in pending:
-        image = images.get(target)
-        if image is None:
-            broken[name] = "broken symlink"
-            listing.ignored[name.rpartition("/")[0], broken[name]] += 1
-            continue
-        shared = image.mtime_ns, image.ctime_ns, image.inode, image.archive_bytes
-        _add(listing, TarMember(image.path, name, image.bytes_, *shared, image.position), tar_archive.FILE)
+    unread: dict[str, str] = {}
+    if not links:
+        return unread
+    members = {**ignored, **{image.name: (image, tar_archive.FILE) for image in listing.images}}
+    for link in links:
+        member, kind = members.get(link.target, (None, ""))
+        if member is None:
+            unread[link.name] = NO_TARGET
+            listing.ignored[link.name.rpartition("/")[0], NO_TARGET] += 1
+        elif reason := _add(listing, dataclasses.replace(member, name=link.name), kind):
+            unread[link.name] = reason
     listing.images.sort(key=lambda each: each.name)
-    return broken
+    return unread
 
 
 def _check_names(listing: ArchiveListing) -> None:

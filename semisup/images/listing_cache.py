@@ -19,7 +19,7 @@ from semisup.images.archive_members import ArchivedImage, TarMember, ZipMember
 from semisup.images.formats import heif_version
 from semisup.runtime.atomic_files import write_atomically
 
-VERSION = 1
+VERSION = 2
 """Version of the format and of the rules by which members are ignored."""
 
 FOLDER = "listings"

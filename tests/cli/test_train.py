@@ -208,6 +208,9 @@ def test_several_values_without_m_are_refused(
         (["+typo=3"], "typo=3: no such key"),
         (["dataset.root=photos"], "dataset.root=photos: no such key in dataset=digits; it is a key of "),
         (["optimizer=adam"], "optimizer=adam: must be one of adamw, sgd (did you mean adamw?)"),
+        (["method=freematch"], "; threshold has the option freematch: type threshold=freematch\n"),
+        (["hydra/launcher=halving"], "; hydra/sweeper has the option halving: type hydra/sweeper=halving\n"),
+        (["threshold=none"], "threshold=none: must be one of adamatch, "),
         (["threshold.tau=nan"], "threshold.tau=nan: must be a finite number"),
         (["train.batch_size=0"], "train.batch_size=0: must be at least 1"),
         (["model=cnn"], "dataset.size=8: must be at least 32 with model=cnn, which halves the side 5 times"),
@@ -223,10 +226,15 @@ def test_invalid_setting_prints_one_line_and_writes_nothing(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert train_command(["tracking=none", *words]) == 2
-    lines = capfd.readouterr().err.strip().splitlines()
-    assert len(lines) == 1, lines
-    assert message in lines[0]
+    error = capfd.readouterr().err
+    assert error.count("\n") == 1, error
+    assert message in error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_help_describes_a_key(capsys: pytest.CaptureFixture[str]) -> None:
+    assert train_command(["--help", "method.gate"]) == 0
+    assert "method.gate=0.6" in capsys.readouterr().out
 
 
 def test_completion_lists_the_continuations_of_a_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -149,3 +149,32 @@ def test_help_of_an_unknown_name_exits_with_2_and_the_nearest_name(
 ) -> None:
     assert train_command(["--help", word]) == 2
     assert f"did you mean {nearest}?" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("word", "beginning", "part"),
+    [
+        ("halving", "hydra/sweeper=halving\n", "hydra.sweeper.rungs="),
+        ("sweeper", "hydra/sweeper=\n", "  halving "),
+        ("freematch", "threshold=freematch\n", "threshold.momentum="),
+        ("threshold.tau", "threshold=", "threshold.tau=0.95    (a number, in [0, 1])"),
+        ("tau", "threshold=", "threshold.tau=0.95    (a number, in [0, 1])"),
+        ("train.select_by", "train\n", "train.select_by=accuracy"),
+        ("rungs", "hydra/sweeper=halving\n", "hydra.sweeper.rungs="),
+    ],
+)
+def test_help_accepts_the_name_of_an_option_a_group_or_a_key(word: str, beginning: str, part: str) -> None:
+    text = reference.describe(word)
+    assert text.startswith(beginning)
+    assert part in text
+    if word in ("threshold.tau", "tau", "train.select_by"):
+        keys = {line.partition("=")[0] for line in text.splitlines() if re.match(r"\w+\.\w+=", line)}
+        assert len(keys) == 1, "only this key"
+
+
+def test_help_names_the_groups_of_an_option_that_several_groups_have() -> None:
+    with pytest.raises(SettingError) as error:
+        reference.describe("timm")
+    assert "; type semisup train --help encoder=timm or semisup train --help model=timm" in str(error.value)
+    with pytest.raises(SettingError, match=r"\(did you mean halving\?\)"):
+        reference.describe("halvin")

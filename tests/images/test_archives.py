@@ -120,9 +120,42 @@ def test_links_devices_and_hidden_members_are_counted(tmp_path: Path) -> None:
         archive.addfile(member(".hidden/0.png", 1), io.BytesIO(b"x"))
     listing = listed(tmp_path, buffer.getvalue())
     assert contents(listing) == {"a/0.png": b"abc", "a/hard.png": b"abc"}
-    counts = {("a", "broken symlink"): 1, ("a", "symlink"): 1, ("a", "not a regular file"): 2, ("", "hidden"): 2}
+    counts = {
+        ("a", "hard link to a missing member"): 1,
+        ("a", "symlink"): 1,
+        ("a", "not a regular file"): 2,
+        ("", "hidden"): 2,
+    }
     assert listing.ignored == counts
     assert listing.folders == {"a", "empty"}
+
+
+def test_hard_link_is_treated_like_its_target(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.addfile(member("a/notes.txt", 3), io.BytesIO(b"abc"))
+        archive.addfile(member("a/soft.png", 0, tarfile.SYMTYPE, "notes.txt"))
+        archive.addfile(member(".hidden/0.png", 3), io.BytesIO(b"xyz"))
+        for name, target in {
+            "b/notes.md": "a/notes.txt",
+            "b/notes.png": "a/notes.txt",  # the suffix decides, as for files in a folder
+            "b/soft.png": "a/soft.png",
+            "b/0.png": ".hidden/0.png",
+            "b/lost.png": "a/none.png",
+        }.items():
+            archive.addfile(member(name, 0, tarfile.LNKTYPE, target))
+    (tmp_path / "archive").write_bytes(buffer.getvalue())
+    listing = list_archives([tmp_path / "archive"], keep_names=True)
+    assert contents(listing) == {"b/notes.png": b"abc", "b/0.png": b"xyz"}
+    assert listing.ignored_names == {
+        "a/notes.txt": ".txt",
+        "a/soft.png": "symlink",
+        ".hidden/0.png": "hidden",
+        "b/notes.md": ".md",
+        "b/soft.png": "symlink",
+        "b/lost.png": "hard link to a missing member",
+    }
+    assert sum(listing.ignored.values()) == 6
 
 
 @pytest.mark.parametrize("form", FORMS)
