@@ -29,7 +29,7 @@ from semisup.runner.output_root import check_output_root
 from semisup.runner.progress import Bars
 from semisup.runner.resolve_auto import resolve_auto
 from semisup.runner.result import RunResult
-from semisup.runner.run import run_to_end
+from semisup.runner.run import run
 from semisup.runtime.determinism import preserved_settings
 from semisup.runtime.missing_features import warn_missing_features
 from semisup.runtime.warning_lines import short_warnings
@@ -82,7 +82,7 @@ def train(overrides: Sequence[str] | Mapping[str, object] = ()) -> FinishedRun:
         command = validate_or_train_on_labels(to_overrides(words), command)
         warn_missing_features()
         with Bars() as bars:
-            result = run_to_end(resolve_auto(without_hydra(command.config)), bars, in_sweep=False)
+            result = run(resolve_auto(without_hydra(command.config)), bars, in_sweep=False)
     if result.status != RunStatus.DONE:
         _raise_error(result)
     return FinishedRun(result.folder, result.summary or {}, result.kept)

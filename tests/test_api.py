@@ -142,7 +142,7 @@ def test_interrupted_run_raises_keyboard_interrupt(tmp_path: Path, monkeypatch: 
 
     monkeypatch.chdir(tmp_path)
     stopped = RunResult(Path("run"), RunStatus.INTERRUPTED, message="stopped", by="SIGUSR1")
-    monkeypatch.setattr(api, "run_to_end", lambda *_, **__: stopped)
+    monkeypatch.setattr(api, "run", lambda *_, **__: stopped)
     received: list[int] = []
     before = signal.signal(signal.SIGUSR1, lambda number, _: received.append(number))
     try:

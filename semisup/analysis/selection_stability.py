@@ -13,7 +13,7 @@ import numpy
 from numpy.typing import NDArray
 
 from semisup.analysis.runs import ACCURACY, BALANCED_ACCURACY, Run
-from semisup.analysis.stored_predictions import SplitPredictions, StoredPredictions
+from semisup.analysis.stored_predictions import SplitPredictions, StoredPredictions, accuracy_divisors
 
 IMAGES_PER_CLASS = (4, 10, 25)
 DRAWS = 1000
@@ -70,23 +70,14 @@ def selection_stability(
         seeds = numpy.array([len(cells[cell]) for cell, _ in group])[:, None]
         for size, draws, drawn in _iter_draws(group[0][1].targets, sizes, number):
             if ranked_by == {BALANCED_ACCURACY}:
-                share = correct @ (_class_weights(group[0][1].targets, sizes[size]) * drawn).T / seeds
+                weights = (1 / accuracy_divisors(group[0][1].targets, sizes[size])).astype(numpy.float32)
+                share = correct @ (weights * drawn).T / seeds
             else:
                 share = (correct @ drawn.T) / drawn[0].sum() / seeds
             accuracy[size, [cell for cell, _ in group], draws] += share
     best = accuracy.round(9).argmax(axis=1)  # rounded: sums of equal accuracies in another order are ties
     shares = (best == selected).mean(axis=1).tolist()
     return tuple(SelectionStability(size, share) for size, share in zip(sizes, shares, strict=True))
-
-
-def _class_weights(targets: NDArray[numpy.int64], size: int) -> NDArray[numpy.float32]:
-    """Compute the weight of each image in balanced accuracy, (n,), if at most `size` images per class are drawn.
-
-    The sum of the weights of the drawn images is the same for each class.
-    """
-    counts = numpy.bincount(targets)
-    weights: NDArray[numpy.float32] = 1 / ((counts > 0).sum() * numpy.minimum(counts, size)[targets])
-    return weights.astype(numpy.float32)
 
 
 def _iter_draws(

@@ -34,9 +34,22 @@ class SplitPredictions:
         """
         if measure == ACCURACY:
             return numpy.ones(len(self.targets))
-        counts = numpy.bincount(self.targets)
-        weights: NDArray[numpy.float64] = len(self.targets) / ((counts > 0).sum() * counts[self.targets])
-        return weights
+        return len(self.targets) / accuracy_divisors(self.targets)
+
+
+def accuracy_divisors(targets: NDArray[numpy.int64], most: int | None = None) -> NDArray[numpy.int64]:
+    """Compute d_i = (number of classes with images) * (number of images of the class of image i), (n,).
+
+    The balanced accuracy of n images is the sum of correct_i / d_i.
+
+    Args:
+        targets: (n,) indices of the true classes.
+        most: largest number of images of each class of which the accuracy is computed; None = all images.
+    """
+    counts = numpy.bincount(targets)
+    of_class = counts if most is None else numpy.minimum(counts, most)
+    divisors: NDArray[numpy.int64] = (counts > 0).sum() * of_class[targets]
+    return divisors
 
 
 class StoredPredictions:

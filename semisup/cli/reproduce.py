@@ -121,14 +121,14 @@ def _run_again(run_config: "RunConfig", source: Path, bars: "Bars") -> "RunResul
     """
     from semisup.config import schema
     from semisup.runner.reproduction import interrupted_name
-    from semisup.runner.run import run_to_end
+    from semisup.runner.run import run
 
     if (name := interrupted_name(run_config, source)) is not None:
         named = schema.validate(run_config.config | {"name": name})
-        result = run_to_end(named, bars, in_sweep=False, reproduces=source)
+        result = run(named, bars, in_sweep=False, reproduces=source)
         if result.status not in (RunStatus.IN_USE, RunStatus.REFUSED):
             return result
-    return run_to_end(run_config, bars, in_sweep=False, reproduces=source)
+    return run(run_config, bars, in_sweep=False, reproduces=source)
 
 
 def _report(result: "RunResult", source: Path | None, differences: list[str], tolerance: float | None) -> int:

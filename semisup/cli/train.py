@@ -160,12 +160,12 @@ def _run_single(config: DictConfig) -> int:
     from semisup.cli.track import upload
     from semisup.runner.progress import Bars
     from semisup.runner.resolve_auto import resolve_auto
-    from semisup.runner.run import run_to_end
+    from semisup.runner.run import run
     from semisup.tracking.wandb import is_wandb_agent
 
     run_config = resolve_auto(without_hydra(config))
     with Bars() as bars:
-        result = run_to_end(run_config, bars, in_sweep=False)
+        result = run(run_config, bars, in_sweep=False)
     if not is_rank_zero():
         return result.exit_code
     if result.status != RunStatus.DONE:

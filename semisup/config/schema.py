@@ -348,19 +348,16 @@ def _normalize(config: ConfigDict) -> ConfigDict:
       is given.
     - The root of a data set, files of weights and the directory of a parent run get absolute paths.
     - `device=auto` becomes the available device.
-
-    Raises:
-        SettingError: both `reject.limit` and another `reject.keep` than the default are given.
     """
     train = config.get("train")
     if isinstance(train, dict) and train.get("steps") is not None:
         config = config | {"train": train | {"epochs": None}}
     reject = config.get("reject")
-    if isinstance(reject, dict) and reject.get("limit") is not None:
-        keep = reject.get("keep")
-        if keep not in (None, default_value("reject", str(reject.get("name")), "keep")):
-            allowed = f"has no effect with reject.limit={escape(reject['limit'])}; give only one of them"
-            raise SettingError("reject.keep", keep, allowed)
+    if (
+        isinstance(reject, dict)
+        and reject.get("limit") is not None
+        and reject.get("keep") == default_value("reject", str(reject.get("name")), "keep")
+    ):
         config = config | {"reject": reject | {"keep": None}}
     dataset = config.get("dataset")
     if isinstance(dataset, dict) and isinstance(dataset.get("root"), str):

@@ -73,6 +73,8 @@ def run(
 ) -> RunResult:
     """Train one run, or reuse the run if it is finished. Errors are not raised, but returned in the result.
 
+    The states from which the run could resume are deleted when it is finished.
+
     Args:
         in_sweep: whether the run is part of a sweep; then it can share the start of its training with other runs.
         reproduces: the run directory or config.yaml that the run reproduces; None if it is not a reproduction.
@@ -85,6 +87,8 @@ def run(
         result = replace(result, error=None)  # its traceback would keep the data of the run in memory
     if stop.asked is not None and not result.by:  # it came after the last step, or with a failure
         result = replace(result, by=stop.asked.by)
+    if result.status == RunStatus.DONE and is_rank_zero():
+        delete_finished_states(result.folder)
     return result
 
 
@@ -147,28 +151,13 @@ def _run_to_result(
     return result
 
 
-def run_to_end(
-    run_config: RunConfig,
-    bars: Bars,
-    *,
-    in_sweep: bool,
-    reproduces: Path | None = None,
-    rung: RungScore | None = None,
-) -> RunResult:
-    """Train or reuse a run as `run` does. If the run is then finished, delete the states from which it could resume."""
-    result = run(run_config, bars, in_sweep=in_sweep, reproduces=reproduces, rung=rung)
-    if result.status == RunStatus.DONE and is_rank_zero():
-        delete_finished_states(result.folder)
-    return result
-
-
 def run_or_wait(run_config: RunConfig, bars: Bars, rung: RungScore | None = None) -> RunResult:
     """Train a run of a sweep, or reuse it if it is finished. If another process is training it, wait until that ends.
 
     Args:
         rung: as in `run`.
     """
-    while (result := run_to_end(run_config, bars, in_sweep=True, rung=rung)).status == RunStatus.IN_USE:
+    while (result := run(run_config, bars, in_sweep=True, rung=rung)).status == RunStatus.IN_USE:
         time.sleep(WAIT_SECONDS)
         while _is_in_use(result.folder):  # `run` would read settings, data and the state of the checkout again
             time.sleep(WAIT_SECONDS)

@@ -50,4 +50,4 @@ class Quantile:
             tau = torch.where(running, memory["tau"].lerp(tau, 1 - self.momentum), tau)
         selected = (confidence >= tau).to(confidence.dtype)
         threshold = tau.expand(labels.probabilities.shape[1])
-        return PolicyOutput(selected, labels.targets, threshold), {**memory, "tau": tau}
+        return PolicyOutput(selected, labels.targets, threshold), memory | ({"tau": tau} if len(confidence) else {})

@@ -1,6 +1,7 @@
 """One process of a run, forked from a parent that has imported torch.
 
-The run is the real one from `runner.run.run` down; its data are synthetic, and its plots are not drawn.
+The run is the real one from `runner.run.run` down; its data are synthetic, its plots are not drawn, and its last states
+are kept.
 """
 
 import base64
@@ -104,6 +105,7 @@ def shared_start(scratch: Path) -> None:
     run_module.load_data = lambda *_: (problem, data)
     run_plots.draw_run = lambda folder, *_: {"curves": run_plots.save_figure(Blank(), folder / "plots" / "curves.png")}
     run_module.git_diff = lambda: "a change of the code"
+    run_module.delete_finished_states = lambda folder: None  # the campaign compares the last states
     RunWriter.seconds_since_save = lambda record: next(_ticks)  # type: ignore[method-assign]
     for run in RUNS:
         assert run_module.run(settings(run, scratch), Bars(), in_sweep=False).status == "done"

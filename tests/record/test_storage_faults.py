@@ -34,9 +34,10 @@ SMALL = (
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Path]:
-    """A function that makes the small run on synthetic data and returns its directory."""
+    """A function that makes the small run on synthetic data, keeps its last states and returns its directory."""
     data = data_of(toy_problem(labeled=12, unlabeled=18))
     monkeypatch.setattr(run_module, "load_data", lambda *_: data)
+    monkeypatch.setattr(run_module, "delete_finished_states", lambda folder: None)
 
     def make(name: str, *more: str) -> Path:
         outcome = run_module.run(checked(*SMALL, f"output_root={tmp_path / name}", *more), Bars(), in_sweep=False)

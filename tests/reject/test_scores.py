@@ -109,7 +109,7 @@ def test_share_of_other_classes_counts_selected_images_of_known_class() -> None:
         (["reject=energy", "reject.keep=null"], r"^reject.limit=null: exactly one of reject.keep and reject.limit"),
         (
             ["reject=energy", "reject.keep=0.8", "reject.limit=2"],
-            r"^reject.keep=0.8: has no effect with reject.limit=2; give only one of them$",
+            r"^reject.limit=2.0: exactly one of reject.keep and reject.limit must have a value; set the other to null$",
         ),
         (["reject=energy", "reject.temperature=0"], r"^reject.temperature=0.0: must be above 0$"),
         (["reject=knn", "reject.k=0"], r"^reject.k=0: must be at least 1$"),

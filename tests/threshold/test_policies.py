@@ -382,7 +382,7 @@ def test_weights_and_memory_are_valid_and_independent_of_order(
             assert torch.allclose(value, other[key], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", NEW)
+@pytest.mark.parametrize("name", NAMES)
 def test_empty_batch_leaves_the_memory_unchanged(name: str) -> None:
     policy = policy_of(name)
     none = PseudoLabels(torch.zeros(0, 3), torch.zeros(0), torch.zeros(0, dtype=torch.int64))
