@@ -66,6 +66,23 @@ def blocked(*signals: int) -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@contextlib.contextmanager
+def deferred(*signals: signal.Signals) -> Iterator[None]:
+    """Context manager: the first of these signals that is received in its body is handled at its end.
+
+    Unlike with `blocked`, processes that are started in the body receive the signals at once. Other handlers that are
+    installed for these signals in the body are replaced by the previous ones at its end.
+    """
+    received: list[int] = []
+    before = install(lambda number, _: received.append(number), signals)
+    try:
+        yield
+    finally:
+        restore(before)
+        if received:
+            signal.raise_signal(received[0])
+
+
 def unblock(*signals: int) -> None:
     """Stop blocking these signals, which the parent process may have blocked."""
     if hasattr(signal, "pthread_sigmask"):

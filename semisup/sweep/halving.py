@@ -182,7 +182,7 @@ def best_settings(scores: dict[tuple[str, ...], float | None], eta: float) -> li
     """
     known = {words: score for words, score in scores.items() if score is not None}
     ranked = sorted(known, key=lambda words: -known[words])
-    return ranked[: math.ceil(len(scores) / eta)]
+    return ranked[: math.ceil(round(len(scores) / eta, 9))]  # 21 / 1.4 is slightly above 15
 
 
 def _line(number: int, rungs: int, decision: list[dict[str, Any]]) -> str:

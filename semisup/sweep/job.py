@@ -128,6 +128,9 @@ def _run_and_store(
     Args:
         name: name under which the state is recorded, such as 00003 or 00003-control.
         share: share of the training after which the run stops, with the sweeper `halving`; None = train to the end.
+
+    Raises:
+        KeyboardInterrupt: the sweep was stopped before the run started.
     """
     from semisup.record import is_finished
     from semisup.record.rung import RungScore
@@ -137,6 +140,9 @@ def _run_and_store(
     references = reference_kinds(run_config.config) if _has_references(run_config) and share is None else []
     folder, train = run_folder(run_config), run_config.config["train"]
     store.write_entry(name, RunResult(folder, RunStatus.RUNNING, message="it is in progress"), references=references)
+    if store.stop_reason() == STOPPED:  # the process that stops the sweep may have listed the running jobs before
+        store.delete_entries([name])
+        raise KeyboardInterrupt
     if share is not None and not is_finished(folder) and (reached := has_reached(folder, train, share)) is not None:
         message = str(StoppedAtRungError(reached.step or 0))  # by an earlier sweep
         result = RunResult(folder, RunStatus.STOPPED, message=message)

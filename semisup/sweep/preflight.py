@@ -6,11 +6,12 @@ import itertools
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from semisup.config.compose import compose, config_folder, delete_keys, expand_sweep, split_deletions, without_hydra
 from semisup.config.hydra_versions import initialized
@@ -18,7 +19,8 @@ from semisup.config.paired_values import axes, is_paired, require_equal_lengths
 from semisup.config.scalar_override import composition_key, is_scalar_override, with_override
 from semisup.errors import NoUnlabeledError, SettingError
 from semisup.sweep.job_order import REPETITIONS, WITHOUT_PARAMS
-from semisup.sweep.sweepers import BASIC, GRIDS, sweeper_name
+from semisup.sweep.search import end_words, typed_interval
+from semisup.sweep.sweepers import BASIC, GRIDS, SEARCH, sweeper_name
 from semisup.text import printable
 
 if TYPE_CHECKING:
@@ -38,10 +40,12 @@ class ComposedCommand(NamedTuple):
     """Command line of `semisup train` as a composed config, with the values to sweep.
 
     config: the composed config, in which each swept setting has its first value; it includes Hydra's own settings
-    choices: key -> list of overrides, one for each value; [] if a sweeper chooses values, as for `interval(0, 1)`
+    choices: key -> list of overrides, one for each value; for `interval(0, 1)` its two ends with the sweeper `search`,
+        and [] with other sweepers
     several: whether the command is a sweep
     deleted_keys: keys that overrides such as `~threshold.momentum` remove from each config that has them
     paired: keys with paired values (`zip(...)`): each job uses values at the same index in the lists of these keys
+    intervals: key -> override with an interval, such as `threshold.tau=interval(0.6,0.99)`, of the sweeper `search`
     """
 
     config: DictConfig
@@ -49,6 +53,7 @@ class ComposedCommand(NamedTuple):
     several: bool
     deleted_keys: list[str]
     paired: tuple[str, ...] = ()
+    intervals: Mapping[str, str] = MappingProxyType({})
 
 
 def compose_command(overrides: list[str], asked: bool) -> ComposedCommand:
@@ -71,9 +76,13 @@ def compose_command(overrides: list[str], asked: bool) -> ComposedCommand:
         if not asked and not is_sweep(config):
             _require_single_values(overrides)
             _require_basic_sweeper(config)
+        swept = _experiment_words(config) if is_sweep(config) else []
         if is_sweep(config):
-            swept = (config.hydra.sweeper.get("params") or {}).items()
-            choices = dict(expand_sweep(f"{key}={value}") for key, value in swept) | choices
+            choices = dict(map(expand_sweep, swept)) | choices
+            config = compose([values[0] for values in choices.values() if values])
+        intervals: dict[str, str] = {}
+        if sweeper_name(config) == SEARCH and (intervals := _typed_intervals([*swept, *overrides], choices, config)):
+            choices |= {key: end_words(word) for key, word in intervals.items()}
             config = compose([values[0] for values in choices.values() if values])
     several = asked or is_sweep(config)
     if several:
@@ -81,7 +90,28 @@ def compose_command(overrides: list[str], asked: bool) -> ComposedCommand:
     removed = delete_keys(config, deleted)
     if not several and len(removed) < len(deleted):
         raise _nothing_to_delete(next(key for key in deleted if key not in removed))
-    return ComposedCommand(config, choices, several, deleted, _paired_keys(overrides, config, choices))
+    return ComposedCommand(config, choices, several, deleted, _paired_keys(overrides, config, choices), intervals)
+
+
+def _experiment_words(config: DictConfig) -> list[str]:
+    """Return the settings that an experiment sweeps (`hydra.sweeper.params`), as overrides."""
+    return [f"{key}={value}" for key, value in (config.hydra.sweeper.get("params") or {}).items()]
+
+
+def _typed_intervals(words: list[str], choices: dict[str, list[str]], config: DictConfig) -> dict[str, str]:
+    """Return the overrides with intervals, as intervals of integers where the setting is an integer.
+
+    Args:
+        words: overrides; a later override of a key replaces an earlier one.
+        choices: key -> overrides, one for each listed value; [] for an interval.
+        config: the composed config without the intervals.
+
+    Returns:
+        Key -> override.
+    """
+    last = {word.partition("=")[0]: word for word in words}
+    keys = (key for key, values in choices.items() if not values)
+    return {key: typed_interval(last[key], OmegaConf.select(config, key.lstrip("+"), default=None)) for key in keys}
 
 
 def _with_typed_values(error: SettingError, overrides: list[str], asked: bool) -> SettingError:

@@ -9,6 +9,7 @@ checkpoint.
 
 import os
 import signal
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from semisup.errors import first_line
 from semisup.report.console import safe_print
-from semisup.runtime.process_signals import STOP_SIGNALS, unblock
+from semisup.runtime.process_signals import STOP_SIGNALS, deferred, handled_signals, restore, unblock
 from semisup.sweep.hydra_run import NUMBER_WORD, run_job, single_run_words
 from semisup.sweep.job_store import STOPPED, JobStore
 
@@ -62,19 +63,34 @@ class RayLauncher(Launcher):
             job_overrides: overrides of each job.
             initial_job_idx: index of the first job.
         """
+        jobs = dict(_numbered(list(words), number) for number, words in enumerate(job_overrides, initial_job_idx))
+        self._start()
+        accuracies = RayJobs(self.config, self.settings["remote"], jobs).run()
+        return [_job_return(words, accuracies.get(number)) for number, words in jobs.items()]
+
+    def _start(self) -> None:
+        """Start Ray or connect to a cluster; do nothing if an earlier batch of the sweep has done this."""
         for key, value in ENVIRONMENT.items():
             os.environ.setdefault(key, value)
         import ray
 
-        jobs = dict(_numbered(list(words), number) for number, words in enumerate(job_overrides, initial_job_idx))
-        handler = signal.getsignal(signal.SIGTERM)
-        ray.init(**self.settings["init"])
-        signal.signal(signal.SIGTERM, handler)  # Ray has replaced it
-        try:
-            accuracies = RayJobs(self.config, self.settings["remote"], jobs).run()
-        finally:
+        if ray.is_initialized():
+            return
+        arguments = self.settings["init"]
+        if arguments.get("address") in (None, "local"):
+            with deferred(*handled_signals()):  # also restores the handler of SIGTERM, which Ray replaces
+                ray.init(**arguments)
+        else:  # connecting starts no processes, but can take minutes
+            before = {signal.SIGTERM: signal.getsignal(signal.SIGTERM)}
+            ray.init(**arguments)
+            restore(before)
+
+
+def shut_down() -> None:
+    """End the processes of Ray that a launcher has started, or disconnect from the cluster."""
+    if (ray := sys.modules.get("ray")) is not None:
+        with deferred(*handled_signals()):  # Ray's agents would stay for a minute if their parent was killed
             ray.shutdown()
-        return [_job_return(words, accuracies.get(number)) for number, words in jobs.items()]
 
 
 def _numbered(overrides: list[str], position: int) -> tuple[int, list[str]]:

@@ -198,7 +198,8 @@ def _attempt(request: WorkerRequest, store: JobStore) -> Attempt:
     if killed:
         cause += f": {_memory_report(oom_kills)}"
     dead = store.mark_dead(cause)
-    return Attempt(code, stopped, dead, killed, cause if killed or code or dead else "")
+    failed = killed or bool(dead) or (code != 0 and stopped is None)  # a second signal ends the process with a status
+    return Attempt(code, stopped, dead, killed, cause if failed else "")
 
 
 def _memory_report(oom_kills: int) -> str:

@@ -62,6 +62,37 @@ def parse_space(words: list[str]) -> Space:
     return Space(swept, list(fixed.values()))
 
 
+def typed_interval(word: str, default: object) -> str:
+    """Make an interval an interval of integers if the setting is an integer and both ends are whole numbers.
+
+    Hydra reads the ends as floats, so `train.batch_size=interval(16,64)` would give values such as 31.7.
+
+    Args:
+        word: override with an interval, such as `threshold.tau=interval(0.6,0.99)`.
+        default: value of the setting in the config without this override.
+    """
+    override = OverridesParser.create().parse_override(word)
+    low, high, log = _ends(override)
+    if type(default) is not int or not all(math.isfinite(end) and end == int(end) for end in (low, high)):
+        return word
+    interval = f"int(interval({int(low)},{int(high)}))"
+    tagged = f"tag(log,{interval})" if log else interval
+    return f"{override.get_key_element()}={tagged}"
+
+
+def end_words(word: str) -> list[str]:
+    """Return the overrides (KEY=VALUE) of the two ends of an interval."""
+    override = OverridesParser.create().parse_override(word)
+    return [f"{override.get_key_element()}={end}" for end in _ends(override)[:2]]
+
+
+def _ends(override: Override) -> tuple[float, float, bool]:
+    """Return the two ends of an interval, and whether it is logarithmic."""
+    value = override.value()
+    assert isinstance(value, IntervalSweep)
+    return value.start or 0, value.end or 0, "log" in value.tags
+
+
 def search_batches(
     store: JobStore, n_trials: int, n_jobs: int, seed: int, words: list[str], select_by: str
 ) -> Iterator[list[int]]:
@@ -130,7 +161,7 @@ def _distribution(override: Override) -> Any:
 
     value = override.value()
     if isinstance(value, IntervalSweep):
-        low, high, log = value.start or 0, value.end or 0, "log" in value.tags
+        low, high, log = _ends(override)
         if not (math.isfinite(low) and math.isfinite(high)):
             raise ValueError("an end is not finite")
         if isinstance(low, int) and isinstance(high, int):

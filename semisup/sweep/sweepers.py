@@ -141,6 +141,7 @@ def _search_settings(command: "ComposedCommand", node: dict[Any, Any], words: li
         raise SettingError("hydra.sweeper.sampler.seed", seed, "must be an integer in [0, 2^32)")
     swept = [f"{key}={value}" for key, value in (node.get("params") or {}).items()]
     own = [*swept, *(word for word in words if not word.lstrip("+~").startswith(("hydra.", "hydra/")))]
+    own = [command.intervals.get(word.partition("=")[0], word) for word in own]
     space = parse_space(own)
     if not space.swept:
         allowed = "has nothing to search; give a setting several values, such as 'threshold.tau=interval(0.6,0.99)'"

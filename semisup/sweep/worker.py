@@ -174,6 +174,7 @@ def _run_with_launcher(request: WorkerRequest, store: JobStore) -> None:
         run_hydra(["--multirun", *request.hydra_overrides])
     finally:
         multirun.unlink(missing_ok=True)
+        ray_launcher.shut_down()
 
 
 def _run_serially(request: WorkerRequest, store: JobStore, batches: Iterable[list[int]]) -> None:

@@ -111,6 +111,7 @@ def test_settings_are_compared_by_all_their_seeds_and_failures_do_not_continue()
     assert group_by_setting(plan) == {("lr=1",): [0, 2], ("lr=2",): [1, 3]}
     scores = {("a",): 0.5, ("b",): None, ("c",): 0.7, ("d",): 0.7, ("e",): 0.1}
     assert best_settings(scores, 3) == [("c",), ("d",)], "of 5, rounded up; of equal ones the first"
+    assert len(best_settings({(str(number),): 0.5 for number in range(21)}, 1.4)) == 15, "not 16 by rounding"
     assert best_settings({("a",): None, ("b",): 0.1, ("c",): None}, 1.1) == [("b",)]
 
 

@@ -14,7 +14,7 @@ from semisup.config.typed_words import to_overrides
 from semisup.errors import SettingError
 from semisup.sweep import sweepers
 from semisup.sweep.job_store import JobStore
-from semisup.sweep.preflight import compose_command, job_overrides
+from semisup.sweep.preflight import compose_command, job_overrides, validate_command
 from semisup.sweep.search import build_distributions, parse_space, search_batches
 from tests import preloaded
 from tests.preloaded import Preloaded
@@ -132,6 +132,35 @@ def test_search_optimizes_the_metric_of_select_by(metric: str, best: float, tmp_
     assert results["best_value"] == best
     job = (store.plan() or [])[(0.2, 0.1, 0.3).index(best)]
     assert job == [f"threshold.tau={results['best_params']['threshold.tau']}"]
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("threshold.tau=interval(0.6,1.5)", r"^threshold.tau=1.5: must be in \[0, 1\]"),
+        ("threshold.taw=interval(0.6,0.9)", "no such key .did you mean threshold.tau"),
+    ],
+)
+def test_both_ends_of_an_interval_are_validated_before_the_first_run(word: str, message: str) -> None:
+    with pytest.raises(SettingError, match=message):
+        validate_command(compose_command([*TINY, word], True))
+
+
+@pytest.mark.parametrize(
+    ("typed", "searched"),
+    [
+        ("interval(8,16)", "int(interval(8,16))"),
+        ("tag(log,interval(8,16))", "tag(log,int(interval(8,16)))"),
+        ("interval(8.5,16)", "interval(8.5,16)"),
+    ],
+)
+def test_interval_of_an_integer_setting_contains_only_integers(typed: str, searched: str) -> None:
+    words = [*TINY, f"train.batch_size={typed}"]
+    settings = sweepers.sweeper_settings(compose_command(words, True), words, None)
+    assert settings is not None
+    assert settings["words"][-1] == f"train.batch_size={searched}"
+    (distribution,) = build_distributions(parse_space(settings["words"])).values()
+    assert isinstance(distribution.low, int) == searched.endswith("))")
 
 
 def finished(folder: Path, accuracy: float, **metrics: float) -> dict[str, Any]:

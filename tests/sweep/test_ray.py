@@ -10,14 +10,17 @@ import subprocess
 import sys
 import tempfile
 import time
+import types
 from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from omegaconf import OmegaConf
 
 from semisup.cli.train import train_command
 from semisup.errors import SettingError
+from semisup.sweep import ray_launcher
 from semisup.sweep.job_store import JobStore
 from semisup.sweep.preflight import compose_command, require_launcher
 from tests.conftest import SOAK
@@ -26,6 +29,9 @@ from tests.sweep.test_launchers import EPOCHS, LINES, LONG, difference, sweep, w
 with_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="no Ray here (the extra `ray` brings it)")
 soak_only = pytest.mark.skipif(not SOAK, reason="`make soak`: each of these starts Ray, which takes 20 s")
 SEEDS = "seed=0,1,2"
+MARK = "SEMISUP_TESTS_RAY"
+"""Environment variable by which the processes of a sweep are found, also after their parent has ended."""
+
 HEAD = "127.0.0.2"  # Ray replaces 127.0.0.1 by the address of the host name
 OF_RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "5" * 64}
 
@@ -72,15 +78,79 @@ def test_job_of_a_killed_worker_continues_and_is_bit_identical(tmp_path: Path, a
 
 @with_ray
 @soak_only
-def test_signal_to_the_sweep_lets_its_runs_save(tmp_path: Path, alone: dict[str, Path]) -> None:
-    with sweep(tmp_path, *LONG, EPOCHS, SEEDS, "hydra/launcher=ray_cores") as process:
+@pytest.mark.parametrize("signals", [1, 2])
+def test_interrupted_sweep_saves_its_runs_ends_ray_and_continues_bit_identical(
+    signals: int, tmp_path: Path, alone: dict[str, Path]
+) -> None:
+    words = (*LONG, EPOCHS, SEEDS, "hydra/launcher=ray_cores")
+    with sweep(tmp_path, *words, environment=os.environ | {MARK: str(tmp_path)}) as process:
         wait_for(lambda: any(running_jobs(tmp_path)), process)
+        for _ in range(signals):
+            os.kill(process.pid, signal.SIGINT)
+            time.sleep(1)
+        output, errors = process.communicate(timeout=240)
+    assert process.returncode == 130, output + errors
+    assert marked_processes(tmp_path) == []
+    assert "interrupted: job 00000: stopped; type the same command again to continue" in output
+    assert "stopped; type the same command again to continue" in output.splitlines()
+    statuses = {json.loads((run / "run.json").read_text())["status"] for run in runs(tmp_path).values()}
+    assert statuses == {"interrupted"}
+    with sweep(tmp_path, *words) as process:
+        output, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, output + errors
+    assert_same_runs(tmp_path, alone)
+
+
+@with_ray
+@soak_only
+def test_interruption_while_ray_starts_leaves_no_process(tmp_path: Path) -> None:
+    words = (*LONG, EPOCHS, SEEDS, "hydra/launcher=ray_cores")
+    with sweep(tmp_path, *words, environment=os.environ | {MARK: str(tmp_path)}) as process:
+        wait_for(lambda: any("runtime_env_agent" in " ".join(each) for each in marked_processes(tmp_path)), process)
         os.kill(process.pid, signal.SIGINT)
         output, errors = process.communicate(timeout=240)
     assert process.returncode == 130, output + errors
-    assert "type the same command again" in output
-    assert train_command(["-m", *LONG, EPOCHS, SEEDS, f"output_root={tmp_path}"]) == 0
-    assert_same_runs(tmp_path, alone)
+    assert marked_processes(tmp_path) == []
+    assert "3 runs: 3 never started" in output
+
+
+def marked_processes(root: Path) -> list[list[str]]:
+    """Command lines of all processes that a sweep in this folder has started."""
+    commands = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get(MARK) == str(root) and process.status() != psutil.STATUS_ZOMBIE:
+                commands.append(process.cmdline())
+    return commands
+
+
+def test_interruption_while_ray_starts_or_ends_waits_for_ray(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise two processes of Ray would stay for a minute."""
+    steps: list[str] = []
+
+    class FakeRay(types.ModuleType):
+        def is_initialized(self) -> bool:
+            return "started" in steps
+
+        def init(self, **arguments: object) -> None:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # as Ray replaces the handler
+            signal.raise_signal(signal.SIGINT)
+            steps.append("started")
+
+        def shutdown(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+            steps.append("ended")
+
+    monkeypatch.setitem(sys.modules, "ray", FakeRay("ray"))
+    launcher = ray_launcher.RayLauncher(OmegaConf.create({"init": {"address": None}, "remote": {}}))
+    handler = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(KeyboardInterrupt):
+        launcher.launch([["seed=0"]], 0)
+    assert steps == ["started"]
+    assert signal.getsignal(signal.SIGTERM) is handler
+    with pytest.raises(KeyboardInterrupt):
+        ray_launcher.shut_down()
+    assert steps == ["started", "ended"]
 
 
 @with_ray

@@ -9,10 +9,15 @@ from pathlib import Path
 import pytest
 
 from semisup.cli.train import train_command
+from semisup.config import schema
+from semisup.config.compose import without_hydra
 from semisup.errors import SettingError
-from semisup.sweep.job_store import JobStore
+from semisup.runner.progress import Bars
+from semisup.sweep import job
+from semisup.sweep.job_store import STOPPED, JobStore
 from semisup.sweep.preflight import bind_group_settings, compose_command, job_overrides, validate_command
 from tests import preloaded
+from tests.conftest import compose
 from tests.sweep import full_group
 
 TINY = ("method=supervised", "tracking=none", "plots=false", "model.widths=[4,8]", "train.epochs=1", "name=s")
@@ -121,3 +126,14 @@ def test_secrets_of_the_command_are_not_written(tmp_path: Path, launcher: str) -
     assert [path for path in files if SECRET.encode() in path.read_bytes()] == []
     (plan,) = tmp_path.glob("s/sweeps/*/plan.json")
     assert json.loads(plan.read_text())["jobs"][1][0] == "seed=1"
+
+
+def test_run_does_not_start_if_the_sweep_is_stopped_after_the_job_began(tmp_path: Path) -> None:
+    store = JobStore(tmp_path / "sweep")
+    store.begin([["seed=0"]], "s")
+    store.request_stop(STOPPED)  # by a process that listed the running jobs before this job recorded its run
+    run_config = schema.validate(without_hydra(compose(*TINY, f"output_root={tmp_path}")))
+    with Bars() as bars, pytest.raises(KeyboardInterrupt):
+        job._run_and_store(store, "00000", run_config, bars)
+    assert store.entries() == {}
+    assert list(tmp_path.glob("s/*")) == []
