@@ -128,10 +128,29 @@ def predict_command(arguments: argparse.Namespace) -> int:
 
         batches = classifier.batches(items, **parts, watch=bars.watch, announce=announce)
         unread = [classifier.unread_batch(reasons, **parts)] if reasons else []
-        _write(columns, chain(batches, unread), output)
+        rejected: Counter[bool] = Counter()
+        _write(columns, _count_rejected(chain(batches, unread), limit, rejected), output)
+    below = f"{rejected[True]} rejected, with a score below {limit:.4g}" if limit is not None else ""
     if output is not None:
-        print(f"{len(items)} images: {arguments.output}")
+        print(f"{len(items)} images: {arguments.output}{below and f'; {below}'}")
+    elif below:
+        print(f"semisup predict: {len(items)} images, {below}", file=sys.stderr)
     return 0
+
+
+def _count_rejected(
+    batches: "Iterable[ClassifiedBatch]", limit: float | None, rejected: "Counter[bool]"
+) -> "Iterator[ClassifiedBatch]":
+    """Yield the batches, and count their rejected and accepted images.
+
+    Args:
+        limit: rejection limit; None = the batches have no scores.
+        rejected: a counter to which the function adds the number of rejected (True) and of accepted images (False).
+    """
+    for batch in batches:
+        if limit is not None and batch.scores is not None:
+            rejected.update((batch.scores < limit).tolist())
+        yield batch
 
 
 def _duration(seconds: float) -> str:

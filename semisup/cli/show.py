@@ -9,8 +9,8 @@ from semisup.text import shell_quote
 EPILOG = """\
 writes into RUN, where it changes nothing else:
   report.html      one page that needs neither server nor network: settings, training curves, pseudo-labels by round
-                   (gained, lost, flipped), by class and as thumbnails, coverage and accuracy of other thresholds,
-                   confusion matrix, most confident errors
+                   (gained, lost, flipped), by class and as thumbnails, the images that seem to belong to no class
+                   (with reject), coverage and accuracy of other thresholds, confusion matrix, most confident errors
 
 example:
   semisup show outputs/runs/RUN
@@ -45,4 +45,6 @@ def show_command(arguments: argparse.Namespace) -> int:
         console.print(f"no report: {shell_quote(path)} cannot be written: {error.strerror}", markup=False)
     else:
         console.print(f"report: {shell_quote(path)}", markup=False)
+        if run.number("pseudo/rejected") is not None:
+            console.print(f"images that do not seem to belong to a class: {shell_quote(path)}#other", markup=False)
     return 0

@@ -19,8 +19,9 @@ BLOCKS, LETTERS = "▁▂▃▄▅▆▇█", "_.-:=+*#"
 WIDTH = 48  # letters of a curve
 MAX_ROUNDS = 12
 CURVES = ("val/accuracy", "train/accuracy", "val/loss", "train/loss")
-REJECT_LIMIT = "pseudo/reject_limit"
-OPEN_SET = (
+ENTROPY, REJECT_LIMIT = "pseudo/entropy", "pseudo/reject_limit"
+ROUND_METRICS = (
+    ("entropy", ENTROPY),
     ("rejected", "pseudo/rejected"),
     ("limit", REJECT_LIMIT),
     ("other", "pseudo/other"),
@@ -146,8 +147,8 @@ def _rounds(rows: list[dict[str, Any]]) -> list[str]:
     labelings = [row for row in rows if "pseudo/round" in row]
     if not labelings:
         return []
-    open_set = [(name, key) for name, key in OPEN_SET if any(as_number(row.get(key)) is not None for row in labelings)]
-    titles = "".join(f"{name:>10}" for name, _ in open_set)
+    metrics = round_metrics(labelings)
+    titles = "".join(f"{name:>10}" for name, _ in metrics)
     lines = [f"{'round':>6}{'epoch':>7}{'step':>8}{'coverage':>10}{'correct':>9}{'threshold':>11}{titles}"]
     if len(labelings) > MAX_ROUNDS:
         lines.append(f"{'...':>6}")
@@ -155,16 +156,25 @@ def _rounds(rows: list[dict[str, Any]]) -> list[str]:
         shares = [format_percent(as_number(row.get(f"pseudo/{name}"))) for name in ("coverage", "accuracy")]
         places = [_whole(row.get(name)) for name in ("pseudo/round", "epoch", "step")]
         threshold = format_number(as_number(row.get("pseudo/threshold")), digits=3, missing="-")
-        more = "".join(f"{_open_set_cell(key, as_number(row.get(key))):>10}" for _, key in open_set)
+        more = "".join(f"{format_round_metric(key, row) or '-':>10}" for _, key in metrics)
         lines.append(f"{places[0]:>6}{places[1]:>7}{places[2]:>8}{shares[0]:>10}{shares[1]:>9}{threshold:>11}{more}")
     return lines
 
 
-def _open_set_cell(key: str, value: float | None) -> str:
-    """Format a table cell about the rejection of images: the rejection limit as a number, other values in percent."""
-    if key == REJECT_LIMIT:
-        return "-" if value is None else f"{value:.4g}"
-    return format_percent(value)
+def round_metrics(labelings: Iterable[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Return those of ROUND_METRICS that at least one labeling has."""
+    rows = list(labelings)
+    return [pair for pair in ROUND_METRICS if any(as_number(row.get(pair[1])) is not None for row in rows)]
+
+
+def format_round_metric(key: str, row: dict[str, Any]) -> str:
+    """Format one of ROUND_METRICS: entropy and rejection limit as numbers, shares in percent; "" if it is missing."""
+    value = as_number(row.get(key))
+    if value is None:
+        return ""
+    if key == ENTROPY:
+        return f"{value:.2f}"
+    return f"{value:.4g}" if key == REJECT_LIMIT else format_percent(value)
 
 
 def _whole(value: Any) -> str:

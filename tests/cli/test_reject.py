@@ -59,10 +59,12 @@ def test_run_that_rejects_images_has_scores_in_all_its_outputs(program: Program,
 
     status, output = program("show", str(run))
     assert status == 0, output
+    assert output.splitlines()[-1] == f"images that do not seem to belong to a class: {run / 'report.html'}#other"
     title = next(line for line in output.splitlines() if "threshold" in line and "round" in line)
-    assert title.split()[-4:] == ["rejected", "limit", "other", "AUROC"]
+    assert title.split()[-5:] == ["entropy", "rejected", "limit", "other", "AUROC"]
     page = (run / "report.html").read_text()
-    assert "Images that do not seem to belong to a class" in page
+    assert '<h3 id="other">Images that do not seem to belong to a class' in page
+    assert f">{100 * summary['pseudo/reject_auroc']:.1f}</td>" in page
     lowest = min(rows, key=lambda row: float(row["score"]))
     assert f"<small>score {float(lowest['score']):.3g}</small>" in page
 
@@ -71,6 +73,8 @@ def test_run_that_rejects_images_has_scores_in_all_its_outputs(program: Program,
     with open("table.csv", newline="") as file:
         table = list(csv.DictReader(file))
     assert list(table[0]) == ["path", "class", "confidence", "problem", "score", "rejected"]
+    count, limit = sum(row["rejected"] == "1" for row in table), summary["best/reject_limit"]
+    assert f"40 images: table.csv; {count} rejected, with a score below {limit:.4g}" in output.splitlines()
     for row in table[:40]:
         assert row["rejected"] == str(int(float(row["score"]) < summary["best/reject_limit"]))
     assert (table[40]["score"], table[40]["rejected"]) == ("", "")

@@ -21,7 +21,7 @@ from semisup.report.figures.training import training_figure
 from semisup.report.html.confusion import confusion_section, error_section
 from semisup.report.html.page import chart_section, render_page
 from semisup.report.html.thumbnails import thumbnails
-from semisup.report.run_summary import changed_settings
+from semisup.report.run_summary import changed_settings, format_round_metric, round_metrics
 from semisup.report.tables import Cell, Column, Line, Table, reproduce_command
 from semisup.report.wording import format_number, format_percent
 from semisup.text import printable, run_url
@@ -186,7 +186,10 @@ def _rounds_table(rounds: list[Round], rows: list[dict[str, Any]]) -> Table | No
     if not rounds:
         return None
     by_round = {number: row for row in rows if (number := position(row.get("pseudo/round"))) is not None}
+    metrics = round_metrics(by_round.values())
     titles = {"coverage": "coverage\n%", "right": "pseudo-\naccuracy %", "flipped": "other\nclass", "kept": "selected"}
+    titles |= {"entropy": "class\nentropy", "rejected": "rejected\n%", "limit": "reject\nlimit"}
+    titles |= {"other": "of no\nclass %", "AUROC": "AUROC\n%"}
     names = ("round", "epoch", "step", "labeled", "kept", "gained", "lost", "flipped", "coverage", "right", "threshold")
     lines = []
     for each in rounds:
@@ -194,9 +197,10 @@ def _rounds_table(rounds: list[Round], rows: list[dict[str, Any]]) -> Table | No
         counts = (each.number, each.epoch, each.step, each.labeled, each.selected, each.gained, each.lost, each.flipped)
         shares = [format_number(as_number(row.get(f"pseudo/{name}")), 100, 1) for name in ("coverage", "accuracy")]
         threshold = format_number(as_number(row.get("pseudo/threshold")), digits=3)
-        lines.append(Line([Cell(text) for text in (*map(str, counts), *shares, threshold)]))
+        more = [format_round_metric(key, row).removesuffix(" %") for _, key in metrics]
+        lines.append(Line([Cell(text) for text in (*map(str, counts), *shares, threshold, *more)]))
     caption = "Each labeling of the unlabeled set against the one before it; numbers of images"
-    columns = [Column(name, titles.get(name, name)) for name in names]
+    columns = [Column(name, titles.get(name, name)) for name in (*names, *(name for name, _ in metrics))]
     return Table("by_round", caption, "kept>100 lost>0", columns, lines)
 
 
