@@ -174,4 +174,5 @@ def _describe(unknown: Mapping[str, int], classes: Sequence[str]) -> str:
     plural = "a class" if len(unknown) == 1 else f"{len(unknown)} classes"
     count = sum(unknown.values())
     images = "the class of 1 image stays unknown" if count == 1 else f"the classes of {count} images stay unknown"
-    return f"{plural} of the table {'is' if len(unknown) == 1 else 'are'} not in the data: {names}; {images}"
+    plural += f" of the table {'is' if len(unknown) == 1 else 'are'} not in the data"
+    return f"{plural}: {names}; {images}; for an image of no class, write {OTHER}"

@@ -1,4 +1,4 @@
-"""Warn if the classes of the unlabeled images do not fit the run, and if `reject` rejects all unlabeled images."""
+"""Warn of classes without unlabeled images or with one labeled image, and if `reject` rejects all images."""
 
 import warnings
 
@@ -8,6 +8,7 @@ from semisup.reject import Reject
 from semisup.text import listed, printable
 
 MOST_NAMED = 5
+SEVERAL = 5
 
 
 class RejectWatch:
@@ -70,3 +71,22 @@ def warn_of_other_classes(data: Data, *, rejects: bool) -> None:
             "these classes; use reject=none, or leave classes out with dataset.only_classes",
             stacklevel=2,
         )
+
+
+def warn_of_single_images(data: Data) -> None:
+    """Warn about classes that have a single labeled image, if another class has at least SEVERAL.
+
+    Not called for data sets whose settings select these numbers (`dataset.imbalance`).
+    """
+    images = data.labeled.targets.bincount(minlength=len(data.classes)).tolist()
+    single = [printable(name, 60) for name, number in zip(data.classes, images, strict=True) if number == 1]
+    if not single or max(images) < SEVERAL:
+        return
+    names = listed(single[:MOST_NAMED] + ["others"] * (len(single) > MOST_NAMED), "and")
+    subject = f"classes {names} have" if len(single) > 1 else f"class {names} has"
+    largest = printable(data.classes[images.index(max(images))], 60)
+    warnings.warn(
+        f"the {subject} only 1 labeled image{' each' * (len(single) > 1)}, but {largest} has {max(images)}; label more "
+        "images, or try the losses for rare classes in docs/long_tail.md",
+        stacklevel=2,
+    )

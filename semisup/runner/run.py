@@ -38,7 +38,7 @@ from semisup.runner.distributed_run import SAFE_STOP_EVENTS, broadcast_start, ru
 from semisup.runner.encoding import check_same_features, encode_run
 from semisup.runner.finish import close_tracker, finish_run
 from semisup.runner.metadata import dataset_metadata, initial_metadata, job_type, wandb_info
-from semisup.runner.open_set import RejectWatch, warn_of_other_classes
+from semisup.runner.open_set import RejectWatch, warn_of_other_classes, warn_of_single_images
 from semisup.runner.out_of_memory import saving, translate_oom
 from semisup.runner.output_root import check_output_root
 from semisup.runner.parent import warn_of_trained_images
@@ -208,6 +208,8 @@ def _train(
         problem, data = load_data(run_config, bars)
         warn_of_trained_images(run_config, data)
         warn_of_other_classes(data, rejects=isinstance(run_config.settings.reject, Reject))
+        if run_config.config["dataset"].get("imbalance", 1) == 1:
+            warn_of_single_images(data)
         run_config, problem, features = encode_run(run_config, problem, data, bars)
         began = time.monotonic()
         check_same_features((record.before.get("dataset") or {}).get("features"), features, folder)

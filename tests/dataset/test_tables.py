@@ -215,7 +215,8 @@ def test_truth_with_unknown_classes_gives_one_warning(root: Path) -> None:
     rows = [f"training/unlabeled/{number}.png,{name}" for number, name in enumerate(("CAKE", "bread", "CAKE"))]
     (root / "truth.csv").write_text("\n".join(["file,class", *rows]))
     message = (
-        r"truth=truth.csv: a class of the table is not in the data: CAKE \(did you mean cake\?\); the classes of 2"
+        r"truth=truth.csv: a class of the table is not in the data: CAKE \(did you mean cake\?\); the classes of 2 "
+        r"images stay unknown; for an image of no class, write other$"
     )
     with pytest.warns(UserWarning, match=message) as heard:
         assert read(root, "dataset.truth=truth.csv").hidden_targets.tolist() == [-1, 1, -1]

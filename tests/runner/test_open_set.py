@@ -7,7 +7,7 @@ import torch
 
 from semisup.core.types import Images
 from semisup.dataset import Data
-from semisup.runner.open_set import warn_of_other_classes
+from semisup.runner.open_set import warn_of_other_classes, warn_of_single_images
 
 ABC = ("ant", "bee", "cat")
 
@@ -49,3 +49,23 @@ def test_unlabeled_images_that_do_not_suit_a_run_give_one_sentence(
     given = messages(truth, rejects=rejects)
     assert len(given) == len(expected)
     assert all(message.startswith(start) for message, start in zip(given, expected, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("labels", "start"),
+    [
+        ([0, 1, 2, 2, 2, 2], None),
+        ([0, 0, 1, 1, 2, 2, 2, 2, 2], None),
+        (
+            [0, 1, 1, 2, 2, 2, 2, 2],
+            "the class ant has only 1 labeled image, but cat has 5; label more images, or try the losses",
+        ),
+        ([0, 1, 2, 2, 2, 2, 2, 2], "the classes ant and bee have only 1 labeled image each, but cat has 6; "),
+    ],
+)
+def test_class_with_one_labeled_image_gives_one_sentence(labels: list[int], start: str | None) -> None:
+    images = Images(torch.zeros(len(labels), 1, 2, 2), torch.tensor(labels), [str(each) for each in labels])
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        warn_of_single_images(Data(images, images, images, images, torch.tensor([]), ABC, ""))
+    assert [str(each.message)[: len(start or "")] for each in caught] == ([start] if start else [])
