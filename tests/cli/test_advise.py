@@ -1,13 +1,14 @@
 """Test `semisup advise` on the command line: sentences, commands to type, and wrong input."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from semisup.cli.train import train_command
 from tests.analysis.advice_maker import cell, two_cells, with_classes, with_curves, with_half_of_the_labels
-from tests.conftest import Program
+from tests.conftest import Program, checked
 from tests.report.run_maker import make, plain_of
 
 
@@ -65,6 +66,38 @@ def test_images_of_no_class_are_to_be_left_out(tmp_path: Path, program: Program)
     expected = "semisup train name=mine reject=energy seed=0"
     assert line_after(text, "Leave out the images") == expected
     assert train_command([*expected.split()[2:], "--cfg", "job"]) == 0
+
+
+@pytest.mark.filterwarnings("ignore:all 878 unlabeled images belong to the 10 classes")
+@pytest.mark.parametrize(
+    ("reject", "classes", "others"),
+    [("knn", "[0,1,2,3,4,5]", True), ("none", "[0,1,2,3,4,5]", True), ("knn", "null", False)],
+)
+def test_real_runs_detect_images_of_no_class_only_where_there_are_some(
+    tmp_path: Path, program: Program, reject: str, classes: str, others: bool
+) -> None:
+    """Real digits of ten classes; the digits 6 to 9 are labeled nowhere, or all digits are."""
+    data = (f"dataset.only_classes={classes}", "dataset.labels_per_class=20")
+    words = (
+        "model=linear",
+        "augment=none",
+        "optimizer.lr=0.05",
+        "train.epochs=4",
+        "method.gate=0.5",
+        "threshold.tau=0.5",
+    )
+    status, text = program("train", *data, *words, f"reject={reject}", "plots=false", "tracking=none")
+    assert status == 0, text
+    _, text = program("advise", "outputs/runs")
+    match = re.search(r"belong to none of the classes: about (\d+) % of the \d+ images or more", text)
+    assert (match is not None) == others
+    if match is not None:
+        dataset = checked(*data).dataset
+        truth = dataset.read(dataset.inspect(), lambda items, description, total: items).hidden_targets
+        share = 100 * float((truth == 6).float().mean())
+        assert 25 < int(match[1]) < share + 3, f"{share:.0f} % of the images belong to none of the classes"
+    else:
+        assert text.startswith("Nothing to report: unlabeled images that belong to none of the classes;")
 
 
 def test_settings_of_another_option_of_reject_are_left_out(tmp_path: Path, program: Program) -> None:
