@@ -453,6 +453,17 @@ def test_lambda_0_and_selecting_none_are_the_supervised_run_with_every_loss(meth
     assert not equal_weights(control, supervised_with("cross_entropy")[1]), "the loss has no effect"
 
 
+@pytest.mark.parametrize(
+    ("method", "remedy"), combinations(SEMI, [*(f"debias={name}" for name in DEBIASES), "labeler.teachers=3"])
+)
+def test_lambda_0_is_the_same_run_with_every_debiasing_and_with_several_teachers(method: str, remedy: str) -> None:
+    epochs = 2 if method in ONLINE else 4
+    rows, state = run(toy_problem(), *eager(method, "fixed", lambda_unlabeled=0), f"train.epochs={epochs}", remedy)
+    expected_rows, expected = labels_only(method, epochs)
+    assert rows == expected_rows
+    assert equal_weights(state, expected)
+
+
 @pytest.mark.parametrize(("method", "debias"), combinations(SEMI, DEBIASES))
 def test_debiasing_changes_a_run_or_is_refused_with_a_reason(method: str, debias: str) -> None:
     words, meaningful = [*eager(method, "fixed"), "train.epochs=4"], False
