@@ -18,8 +18,9 @@ Assumption: the classes are about equally frequent in the unlabeled set. Then a 
 bias of the model. If some classes are in fact more frequent, their correct labels become less likely; use a smaller
 `strength`.
 
-docs/long_tail.md compares the results with those of the authors' code (frank-xwang/debiased-pseudo-labeling:
-`causal_inference`, `update_qhat` and the margin in `main_DebiasPL.py`).
+Probabilities differ from those of the authors' code (frank-xwang/debiased-pseudo-labeling at 3d68ccb:
+`causal_inference`, `update_qhat` and the margin in `main_DebiasPL.py`) by at most 5e-7, and losses by at most 3e-6
+(docs/long_tail.md).
 """
 
 from dataclasses import dataclass

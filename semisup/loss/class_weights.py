@@ -14,6 +14,9 @@ The authors' code scales the weights to sum_k w_k = K. Here the mean weight of a
 `method.lambda_unlabeled` has the same meaning as without weights. The loss on pseudo-labels is unchanged, as in the
 paper. For a soft target q (mixmatch), the loss is -sum_k w_k * q_k * log p_k; p_k is the predicted probability.
 
+The ratios of the weights differ from those of the authors' code (richardaecn/class-balanced-loss at 1d78572) by at most
+7e-8 (docs/long_tail.md).
+
 Assumption: at test time, all classes are equally important; use train.select_by=balanced_accuracy. Nothing is assumed
 about the unlabeled set.
 """
