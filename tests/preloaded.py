@@ -355,13 +355,22 @@ class Forked:
 
 
 def end(status: int) -> None:
-    """End as an interpreter does, but free no objects: that would copy all memory that this child shares."""
+    """End as an interpreter does, but free no objects: that would copy all memory that this child shares.
+
+    Extension modules report at that time what they have not freed; a new interpreter would not have imported them.
+
+    Args:
+        status: exit status, or minus the number of the signal by which the process ends.
+    """
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
     with contextlib.suppress(OSError):
         for stream in (sys.stdout, sys.stderr):
             if stream is not None and not stream.closed:
                 stream.flush()
+        if status < 0:
+            signal.signal(-status, signal.SIG_DFL)
+            os.kill(os.getpid(), -status)
         os._exit(status)
     sys.exit(status)  # the interpreter reports the stream that cannot be written
 
@@ -370,11 +379,15 @@ if __name__ == "__main__":
     asked = serve(sys.argv[1])
     if asked is not None:
         _address = sys.argv[1]  # the workers of a sweep are forked by the same server
+        status = 0
         try:
             become(asked)
-            status = 0
         except SystemExit as exit_:
+            status = (exit_.code or 0) if isinstance(exit_.code, int | None) else 1
             if not isinstance(exit_.code, int | None):
-                raise
-            status = exit_.code or 0
+                with contextlib.suppress(OSError):
+                    print(exit_.code, file=sys.stderr)
+        except BaseException as error:
+            sys.excepthook(type(error), error, error.__traceback__)
+            status = -signal.SIGINT if isinstance(error, KeyboardInterrupt) else 1
         end(status)

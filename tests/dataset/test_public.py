@@ -350,6 +350,7 @@ def served(folder: Path) -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.mark.filterwarnings("ignore:Python 3.14 will, by default, filter:DeprecationWarning")  # torchvision unpacks it
 def test_download_fetches_an_archive_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = formats.cifar10(tmp_path / "made", monkeypatch)
     archive = tmp_path / "server/cifar-10-python.tar.gz"

@@ -33,6 +33,7 @@ def one_run(**more: Any) -> Any:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's own, of what it imports to compile
+@pytest.mark.filterwarnings("ignore:Guards may run slower on Python 3.13.0:RuntimeWarning")  # by this release of Python
 def test_compiled_run_repeats_and_resumes_bit_identically() -> None:
     import torch._dynamo
 

@@ -392,7 +392,7 @@ def test_no_key_at_a_terminal(tmp_path: Path) -> None:
     terminal, users_end = pty.openpty()
     try:
         command = [sys.executable, "-c", program]
-        done = subprocess.run(command, stdin=users_end, stdout=users_end, stderr=users_end, timeout=15)
+        done = subprocess.run(command, stdin=users_end, stdout=users_end, stderr=users_end, timeout=60)
         shown = os.read(terminal, 10000).decode()
     finally:
         os.close(terminal)
