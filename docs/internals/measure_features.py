@@ -119,7 +119,7 @@ def main(kind: str, count: int) -> None:
         print(f"open and verify: {(seconds() - began) / count * 1e6:.1f} us per image", end=", ")
         print(f"{(resident_mb() - before) / count * 1e6:.0f} bytes of memory per image")
         began = seconds()
-        table = FeatureTable(pack, digests, CPU, resident=False)
+        table = FeatureTable([pack], digests, CPU, resident=False)
         position = torch.randint(count, (448,))
         found, before = seconds() - began, resident_mb()
         began = seconds()

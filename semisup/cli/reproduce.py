@@ -235,7 +235,8 @@ def _feature_difference(run_config: "RunConfig", about: dict[str, Any], bars: "B
     """
     from semisup.record.reader import read_section
     from semisup.runner.data import load_data
-    from semisup.runner.encoding import encode_run, feature_difference
+    from semisup.runner.encoding import encode_run
+    from semisup.runner.feature_difference import feature_difference
 
     before = read_section(about, "dataset").get("features")
     if run_config.encoder is None or before is None:

@@ -9,7 +9,8 @@ CALLER_KEYS = ("output_root", "plots", "tracking", "checkpoint")
 SETTABLE_KEYS = ("output_root", "plots", "tracking", "model.weights", "encoder.weights", "encoder.cache", "from.run")
 """Settings that the user may give after RUN, as in `semisup reproduce RUN output_root=PATH`.
 
-Also allowed are `tracking.KEY` and the settings of a data set with the role PATH, DIAGNOSTICS or MACHINE (`KeyRole`).
+Also allowed are `tracking.KEY`, one file of a list as in `encoder.weights.1=PATH`, and the settings of a data set with
+the role PATH, DIAGNOSTICS or MACHINE (`KeyRole`).
 """
 
 CHECKED_BY = {"model.weights": ("model.sha256", "file"), "from.run": ("from.checkpoint", "model")}
@@ -50,6 +51,9 @@ def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[s
         settable = [*SETTABLE_KEYS, *(f"dataset.{key}" for key in dataset_keys(dataset, *roles))]
     except SettingError as error:
         raise error.within("dataset") from None
+    encoder = config.get("encoder")
+    if isinstance(encoder, dict) and isinstance(encoder.get("weights"), list):
+        settable += [f"encoder.weights.{number}" for number in range(len(encoder["weights"]))]
     given = parse_settings(settings, settable)
     for key, (identity, content) in CHECKED_BY.items():
         section, _, name = identity.partition(".")
@@ -65,14 +69,26 @@ def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[s
     config = config | {key: caller[key] for key in CALLER_KEYS}
     of_dataset = {key: caller["dataset"].get(key) for key in of_this_machine if key in dataset}
     config = config | {"dataset": dataset | of_dataset}
-    encoder = config.get("encoder")
     if isinstance(encoder, dict) and "cache" in encoder:
         config = config | {"encoder": encoder | {"cache": caller["encoder"].get("cache")}}
     for key, value in given.items():
         group, _, field = key.partition(".")
         if key != "tracking":
-            config = config | {group: config[group] | {field: value} if field else value}
+            config = config | {group: _with_value(config[group], field, value) if field else value}
     return config
+
+
+def _with_value(node: dict[str, Any], field: str, value: Any) -> dict[str, Any]:
+    """Replace a setting in a node of a config.
+
+    Args:
+        field: name of the setting, such as `cache`, or of one value of a list, such as `weights.1`.
+    """
+    name, _, index = field.partition(".")
+    values = node.get(name)
+    if index.isdigit() and isinstance(values, list) and int(index) < len(values):
+        return node | {name: [*values[: int(index)], value, *values[int(index) + 1 :]]}
+    return node | {field: value}
 
 
 def _default_overrides(config: dict[str, Any], given: dict[str, Any]) -> list[str]:

@@ -57,7 +57,7 @@ def result_config(config: ConfigDict) -> ConfigDict:
     paths = dataset_keys(dataset, KeyRole.PATH)
     encoder = {key: value for key, value in counted.pop("encoder").items() if key not in IGNORED_ENCODER_KEYS}
     if encoder["name"] != "none":  # without one, an id is what it was before there were encoders
-        counted["encoder"] = encoder | ({"weights": Path(encoder["weights"]).name} if encoder.get("weights") else {})
+        counted["encoder"] = encoder | ({"weights": _file_names(encoder["weights"])} if encoder.get("weights") else {})
     counted["dataset"] = dataset | {key: Path(dataset[key]).name for key in paths if dataset.get(key)}
     counted["train"] = {key: value for key, value in counted["train"].items() if key != "refit" or value}
     parent = {key: value for key, value in counted.pop("from").items() if value is not None}
@@ -115,6 +115,11 @@ def _probe_config(counted: ConfigDict, probe: ConfigDict) -> ConfigDict:
     own = {"classifier": probe["classifier"], grid: probe[grid]}
     rest = {key: value for key, value in counted.items() if key not in IGNORED_BY_PROBES}
     return rest | {"train": {"select_by": counted["train"]["select_by"]}, "probe": own}
+
+
+def _file_names(weights: str | list[str]) -> str | list[str]:
+    """Reduce the path of a weights file, or each path in a list, to the file name."""
+    return Path(weights).name if isinstance(weights, str) else [Path(each).name for each in weights]
 
 
 def _identified_weights(model: ConfigDict) -> ConfigDict:

@@ -367,11 +367,20 @@ def _normalize(config: ConfigDict) -> ConfigDict:
         config = config | {"from": parent | {"run": os.path.abspath(os.path.expanduser(parent["run"]))}}
     for group in ("model", "encoder"):
         node = config.get(group)
-        if isinstance(node, dict) and isinstance(node.get("weights"), str) and is_file_name(node["weights"]):
-            config = config | {group: node | {"weights": os.path.abspath(os.path.expanduser(node["weights"]))}}
+        if isinstance(node, dict) and "weights" in node:
+            config = config | {group: node | {"weights": _absolute_weights(node["weights"])}}
     if config.get("device") == "auto":
         config = config | {"device": "cuda" if torch.cuda.is_available() else "cpu"}
     return config
+
+
+def _absolute_weights(weights: Any) -> Any:
+    """Make the path of a weights file absolute, or each path in a list; other values are returned unchanged."""
+    if isinstance(weights, list):
+        return [_absolute_weights(each) for each in weights]
+    if isinstance(weights, str) and is_file_name(weights):
+        return os.path.abspath(os.path.expanduser(weights))
+    return weights
 
 
 def _coerce_types(config: ConfigDict, run: RunSettings, nodes: dict[str, Any]) -> ConfigDict:

@@ -1,4 +1,4 @@
-"""Encoders: settings of a frozen, pretrained network whose features replace the images of a run.
+"""Encoders: settings of frozen, pretrained networks whose features replace the images of a run.
 
 The features of each image are computed once and stored (`semisup/features`), without augmentation and in several
 augmented views. A run then trains a small model on them. With `encoder=none`, a run trains on the images themselves.
@@ -10,12 +10,12 @@ from typing import Protocol, runtime_checkable
 from semisup.encoder._network import BackboneNetwork, encode_batch
 from semisup.runtime.weights_file import WeightsInfo
 
-__all__ = ["BackboneNetwork", "Encoder", "encode_batch", "identify_encoder"]
+__all__ = ["BackboneNetwork", "Encoder", "NetworkEncoder", "encode_batch", "identify_encoder"]
 
 
 @runtime_checkable
 class Encoder(Protocol):
-    """Interface of the settings of a frozen encoder; the class of `encoder=none` does not implement it."""
+    """Interface of the settings of an encoder; the class of `encoder=none` does not implement it."""
 
     @property
     def views(self) -> int: ...
@@ -32,12 +32,39 @@ class Encoder(Protocol):
     @property
     def cache(self) -> str | None: ...
 
-    @property
-    def sha256(self) -> str | None: ...
-
     def dimension(self) -> int:
         """Return the number of features that the encoder computes for an image."""
         ...
+
+    def parts(self) -> tuple["NetworkEncoder", ...]:
+        """Return the encoders of one network each of which this encoder consists.
+
+        The features of several parts are scaled to length 1 and concatenated (`semisup/features/concatenation.py`).
+        Most encoders have one part, themselves.
+        """
+        ...
+
+    def download_url(self) -> str | None:
+        """Return the URL of a weights file that must be downloaded; None if all files exist, or have no URL."""
+        ...
+
+    def identified(self, device: str) -> "Encoder":
+        """Check the weights files and complete the settings.
+
+        Returns:
+            The settings with the digest of each file as `sha256`, and with a precision for `device` instead of `auto`.
+
+        Raises:
+            SettingError: a weights file is missing, or its digest differs from a given `sha256`.
+        """
+        ...
+
+
+class NetworkEncoder(Encoder, Protocol):
+    """Interface of the settings of an encoder that is a single network."""
+
+    @property
+    def sha256(self) -> str | None: ...
 
     def build(self, *, pretrained: bool = True) -> BackboneNetwork:
         """Build the frozen network, in eval mode on the CPU.
@@ -58,28 +85,13 @@ class Encoder(Protocol):
         """
         ...
 
-    def download_url(self) -> str | None:
-        """Return the URL from which the weights file must be downloaded; None if the file exists, or has no URL."""
-        ...
-
     def weights_info(self) -> WeightsInfo:
         """Return name, digest, source and license of the weights file, for run.json."""
         ...
 
-    def identified(self, device: str) -> "Encoder":
-        """Check the weights file and complete the settings.
-
-        Returns:
-            The settings with the digest of the file as `sha256`, and with a precision for `device` instead of `auto`.
-
-        Raises:
-            SettingError: the weights file is missing, or its digest differs from a given `sha256`.
-        """
-        ...
-
 
 def identify_encoder(encoder: object, device: str) -> object:
-    """Check the weights file of an encoder; return its settings with `sha256` and `precision` filled in.
+    """Check the weights files of an encoder; return its settings with `sha256` and `precision` filled in.
 
     The settings of `encoder=none` are returned unchanged.
     """

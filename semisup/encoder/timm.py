@@ -7,14 +7,14 @@ from pathlib import Path
 import torch
 
 from semisup.encoder._network import BackboneNetwork
-from semisup.encoder._settings import ViewSettings
+from semisup.encoder._settings import NetworkSettings
 from semisup.errors import SettingError, check_range, first_line
 from semisup.runtime.timm_compat import TimmWeights, create_network, preprocessing, timm_meta_network
 from semisup.runtime.weights_file import WeightsInfo
 
 
 @dataclass(frozen=True)
-class TimmEncoder(ViewSettings):
+class TimmEncoder(NetworkSettings):
     """A network of timm with pretrained weights, without its classifier.
 
     The settings are explained in `conf/encoder/timm.yaml`.

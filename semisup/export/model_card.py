@@ -115,9 +115,11 @@ def _settings(config: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _weights(about: dict[str, Any]) -> Iterator[str]:
-    """Yield a sentence about the pretrained weights from which the run started."""
-    weights = read_section(about, "weights")
-    if weights:
+    """Yield a sentence about each file of pretrained weights: of the model and of the networks of the encoder."""
+    encoder = read_section(read_section(about, "dataset"), "features").get("weights")
+    for weights in (about.get("weights"), *(encoder if isinstance(encoder, list) else [encoder])):
+        if not isinstance(weights, dict) or not weights:
+            continue
         source, license_ = weights.get("source") or "a local file", weights.get("license") or "unknown"
         file, digest = weights.get("file"), weights.get("sha256")
         yield ""

@@ -11,9 +11,18 @@ def describe_preprocessing(network: StandaloneModel, settings: DecodeSettings) -
     """Return the content of preprocessing.json.
 
     `before_the_model` has the steps that the user's program must do. `inside_the_model` has the steps that the ONNX and
-    torch files do.
+    torch files do; with an encoder of several networks, resizing and normalization are in `networks`, for each of them.
     """
     size = settings.size
+    inputs = [
+        {
+            "size": each.size,
+            "interpolation": "bicubic, antialiased" if each.size != size else None,
+            "mean": _rounded(each.mean),
+            "std": _rounded(each.std),
+        }
+        for each in network.inputs
+    ]
     return {
         "input": {"name": "images", "type": "uint8", "shape": ["n", size, size, 3], "channels": "RGB"},
         "before_the_model": {
@@ -25,10 +34,7 @@ def describe_preprocessing(network: StandaloneModel, settings: DecodeSettings) -
         "inside_the_model": {
             "gray": [299 / 1000, 587 / 1000, 114 / 1000] if network.gray else None,
             "scale": 1 / 255,
-            "size": network.network_size,
-            "interpolation": "bicubic, antialiased" if network.network_size != size else None,
-            "mean": _rounded(network.mean),
-            "std": _rounded(network.std),
+            **(inputs[0] if len(inputs) == 1 else {"networks": inputs}),
         },
     }
 

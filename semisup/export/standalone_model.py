@@ -2,11 +2,11 @@
 
     uint8 RGB (n, S, S, 3) -> [gray] -> / 255 -> [resize] -> [encoder] -> model -> softmax -> (n, K) float32
 
-Some models do not have the steps in brackets. The input must already be decoded and have S x S pixels. Everything is
-computed in float32.
+Some models do not have the steps in brackets. An encoder of several networks resizes the images for each network and
+concatenates their features. The input must already be decoded and have S x S pixels. Everything is computed in float32.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +14,21 @@ from torch.nn.functional import interpolate
 
 from semisup.core.layers import NormalizedNetwork
 from semisup.encoder import Encoder
+from semisup.features import concatenate_features
 from semisup.runner.classifier import to_gray
 from semisup.runner.trained_model import TrainedModel
+
+
+class NetworkInput(NamedTuple):
+    """Input that a network expects.
+
+    size: side in pixels to which images are resized
+    mean, std: mean and standard deviation by which each channel is normalized; None = no normalization
+    """
+
+    size: int
+    mean: list[float] | None = None
+    std: list[float] | None = None
 
 
 class StandaloneModel(nn.Module):
@@ -28,15 +41,11 @@ class StandaloneModel(nn.Module):
     Attributes:
         gray: whether images are converted to gray.
         size: S, the side of the input in pixels.
-        network_size: the side in pixels to which the network resizes its input.
-        mean, std: mean and standard deviation by which each channel is normalized; None = no normalization.
+        inputs: input of each network of the encoder or, without an encoder, of the model.
 
     Raises:
-        SettingError: the file with the weights of the encoder is missing, or has another content than in the run.
+        SettingError: a file with weights of the encoder is missing, or has another content than in the run.
     """
-
-    resize: Tensor | None
-    """(network_size, size), the matrix M of `_resize_matrix`; None if images already have the size of the network."""
 
     def __init__(self, trained: TrainedModel, encoder: Encoder | None) -> None:
         super().__init__()
@@ -44,30 +53,42 @@ class StandaloneModel(nn.Module):
         self.size = trained.run_config.dataset.size
         self.model = trained.network
         self.model.__dict__.pop("forward", None)  # the wrapper for precision and memory layout
-        self.encoder: Any = None if encoder is None else encoder.build()
-        first = self.model if self.encoder is None else self.encoder
-        self.network_size = self.size
-        self.mean: list[float] | None = None
-        self.std: list[float] | None = None
-        if isinstance(first, NormalizedNetwork):
-            self.mean, self.std = first.mean.flatten().tolist(), first.std.flatten().tolist()
-            self.network_size, first.size = first.size or self.size, None  # this network resizes in its place
-        matrix = _resize_matrix(self.size, self.network_size) if self.network_size != self.size else None
-        self.register_buffer("resize", matrix, persistent=False)
+        networks: list[nn.Module] = [] if encoder is None else [part.build() for part in encoder.parts()]
+        self.encoder: Any = nn.ModuleList(networks) if len(networks) > 1 else networks[0] if networks else None
+        self.inputs = [self._take_over_resizing(each) for each in (networks or [self.model])]
+        for number, each in enumerate(self.inputs):
+            matrix = _resize_matrix(self.size, each.size) if each.size != self.size else None
+            self.register_buffer(f"resize_{number}", matrix, persistent=False)
         self.requires_grad_(False).eval()
+
+    def _take_over_resizing(self, network: nn.Module) -> NetworkInput:
+        """Return the input of a network; the network no longer resizes images, because this network does it."""
+        if not isinstance(network, NormalizedNetwork):
+            return NetworkInput(self.size)
+        size, network.size = network.size or self.size, None
+        return NetworkInput(size, network.mean.flatten().tolist(), network.std.flatten().tolist())
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute the probabilities, (n, K) float32, of (n, S, S, 3) uint8 RGB images."""
         pixels = images.permute(0, 3, 1, 2)
         pixels = to_gray(pixels) if self.gray else pixels
         values = pixels.to(torch.float32) / 255
-        if self.resize is not None:
-            values = self.resize @ values @ self.resize.T
-        if self.encoder is not None:
-            features = self.encoder.network(self.encoder.normalized(values))
-            values = features.to(torch.float16).to(torch.float32)[:, :, None, None]  # rounded as in training
+        if self.encoder is None:
+            values = self._resized(values, 0)
+        else:
+            networks = self.encoder if isinstance(self.encoder, nn.ModuleList) else [self.encoder]
+            features = [
+                each.network(each.normalized(self._resized(values, number))).to(torch.float16)  # rounded as in training
+                for number, each in enumerate(networks)
+            ]
+            values = concatenate_features(features).to(torch.float32)[:, :, None, None]
         probabilities: Tensor = self.model(values).softmax(dim=1)
         return probabilities
+
+    def _resized(self, values: Tensor, number: int) -> Tensor:
+        """Resize images for a network, whose index in `inputs` is `number`."""
+        matrix: Tensor | None = getattr(self, f"resize_{number}")
+        return values if matrix is None else matrix @ values @ matrix.T
 
 
 def _resize_matrix(size: int, target: int) -> Tensor:

@@ -6,7 +6,8 @@
     image         channels and side of the decoded image
     libraries     versions of torch and timm
     device        cpu, or the name of the GPU with the versions of CUDA and cuDNN; the instruction set of the CPU
-    code          source of the modules that augment and encode, without comments and docstrings
+    code          source of the modules that augment and encode, without comments and docstrings; of the encoders, only
+                  the modules of the encoder that is used
 
 Machines with another device or other versions need a pack of their own.
 """
@@ -26,7 +27,7 @@ from typing import Any
 import torch
 
 from semisup.augment import Augment
-from semisup.encoder import Encoder
+from semisup.encoder import NetworkEncoder
 from semisup.record.environment import package_version
 from semisup.runtime.device_names import device_name, libraries
 
@@ -38,19 +39,19 @@ NO_EFFECT = ("cache",)
 
 SOURCES = (
     "semisup.augment",
-    "semisup.encoder",
     "semisup.core.image_operations",
     "semisup.core.image_warp",
     "semisup.core.inference",
     "semisup.core.layers",
     "semisup.core.rng",
     "semisup.core.sampling",
+    "semisup.encoder._network",
     "semisup.features.encode",
-    "semisup.runtime.lite0_wheel",
+    "semisup.runtime.lite_names",
     "semisup.runtime.timm_compat",
     "semisup.runtime.weights_file",
 )
-"""Modules and packages whose code can change features."""
+"""Modules and packages whose code can change the features of every encoder, besides the modules of its class."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ class PackRecipe:
     device: device on which images are encoded
     """
 
-    encoder: Encoder
+    encoder: NetworkEncoder
     augment: Augment | None
     shape: tuple[int, int, int]
     device: torch.device
@@ -86,7 +87,7 @@ class PackRecipe:
             "shape": list(self.shape),
             "packages": {name: package_version(name) for name in ("torch", "timm")},
             "device": _device(self.device),
-            "code": _source_digest(),
+            "code": _source_digest(type(self.encoder)),
         }
 
     def key(self) -> str:
@@ -106,10 +107,22 @@ def _device(device: torch.device) -> dict[str, Any]:
     return {"kind": device_name(str(device)), **libraries(device.type), **cpu}
 
 
+def source_modules(encoder: type) -> list[str]:
+    """List the modules and packages whose code can change the features of an encoder.
+
+    The modules of other encoders are not among them, so a new encoder does not change the keys of stored features.
+
+    Args:
+        encoder: class of the encoder's settings.
+    """
+    own = {base.__module__ for base in encoder.__mro__ if base is not object}
+    return sorted({*SOURCES, *own})
+
+
 @cache
-def _source_digest() -> str:
+def _source_digest(encoder: type) -> str:
     digest = hashlib.sha256()
-    for name in SOURCES:
+    for name in source_modules(encoder):
         path = Path(str(importlib.import_module(name).__file__))
         for file in sorted(path.parent.glob("*.py")) if path.name == "__init__.py" else [path]:
             digest.update(f"{file.name}\n{statements(file.read_text('utf-8'))}\n".encode())

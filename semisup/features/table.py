@@ -1,12 +1,14 @@
 """Table of the features of a run's images, in the memory of the device or read from files."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy
 import torch
 from torch import Tensor
 
 from semisup.core.device import to_device
+from semisup.features.concatenation import concatenate_features
 from semisup.features.store import FeaturePack
 from semisup.images.on_disk import LazyImages
 from semisup.model.linear import scale_rows
@@ -21,7 +23,8 @@ class FeatureTable:
     """The features of T images: D features for each of K views, (T, K, D).
 
     Args:
-        pack: pack that contains the features of all these images.
+        packs: for each network of the encoder, the pack that contains the features of all these images; the features
+            of several networks are combined by `concatenate_features`.
         digests: digests of the T images.
         device: device to which features are moved.
         resident: True = keep all features in the memory of the device; False = read them from files when needed.
@@ -30,28 +33,23 @@ class FeatureTable:
 
     def __init__(
         self,
-        pack: FeaturePack,
+        packs: Sequence[FeaturePack],
         digests: Sequence[bytes],
         device: torch.device,
         *,
         resident: bool,
         augmented: int | None = None,
     ) -> None:
-        self.views, self.dimension = pack.shape
+        self.views, self.dimension = packs[0].shape[0], sum(pack.shape[1] for pack in packs)
         self.device, self.count = device, len(digests)
         self.augmented = self.count if augmented is None else augmented
-        segment, row = pack.locate(digests)
-        offsets = numpy.arange(self.views)
-        which = numpy.repeat(segment, self.views)
-        rows = (row[:, None] * self.views + offsets).reshape(-1)
-        cpu = torch.device("cpu")
-        self.lazy: LazyImages | None = None
+        self.lazy: list[LazyImages] = []  # of each pack; empty if the features are in memory
         self.values = torch.empty(0, self.dimension, dtype=torch.float16)
         if not resident:
-            self.lazy = LazyImages(pack.sources, which, rows, cpu)
+            self.lazy = [_rows_on_disk(pack, digests) for pack in packs]
         elif self.count:
-            lazy = LazyImages(pack.sources, which, rows, cpu)
-            self.values = lazy[numpy.arange(len(rows))].view(torch.float16).to(device)  # (T * K, D)
+            every = numpy.arange(self.count * self.views)
+            self.values = _read([_rows_on_disk(pack, digests) for pack in packs], every).to(device)  # (T * K, D)
         self._scaled: dict[float, Tensor] = {}  # length -> (A * K, D) float32
 
     @property
@@ -67,7 +65,7 @@ class FeatureTable:
         """
         # on a GPU, the sum of squares of a row can depend on the number of rows
         is_small = 4 * self.augmented * self.views * self.dimension <= min(most_bytes, MAX_SCALED_BYTES)
-        return is_small and self.lazy is None and self.device.type == "cpu"
+        return is_small and not self.lazy and self.device.type == "cpu"
 
     def scaled(self, length: float) -> Tensor:
         """Return features, scaled to the Euclidean length `length`, as (A * K, D) float32; computed once."""
@@ -90,11 +88,11 @@ class FeatureTable:
         Returns:
             (U, D, 1, 1) float32 on the device.
         """
-        if self.lazy is None:
+        if not self.lazy:
             values = self.values.index_select(0, self._rows(position, view))
         else:
             index = position.cpu() * self.views + (0 if view is None else view)
-            values = to_device(self.lazy[index].view(torch.float16), self.device)
+            values = to_device(_read(self.lazy, index), self.device)
         return values.float()[:, :, None, None]
 
     def gather_scaled(self, length: float, position: Tensor, view: Tensor | None = None) -> Tensor:
@@ -118,3 +116,30 @@ class FeatureTable:
         if self.views > 1:
             rows = rows * self.views
         return rows if view is None else rows + to_device(view, self.device)
+
+
+def _rows_on_disk(pack: FeaturePack, digests: Sequence[bytes]) -> LazyImages:
+    """Return the rows of some images in a pack, all views of an image one after another, as (T * K, 2 D) uint8."""
+    views = pack.shape[0]
+    segment, row = pack.locate(digests)
+    rows = (row[:, None] * views + numpy.arange(views)).reshape(-1)
+    return LazyImages(pack.sources, numpy.repeat(segment, views), rows, torch.device("cpu"))
+
+
+def _read(packs: Sequence[LazyImages], index: Any) -> Tensor:
+    """Read the rows of one or more packs and combine their features.
+
+    Args:
+        index: (n,) integers, the rows.
+
+    Returns:
+        (n, D) float16.
+    """
+    if len(index) == 0:  # torch cannot convert an empty array of bytes to float16
+        return torch.empty(0, sum(rows.shape[1] // 2 for rows in packs), dtype=torch.float16)
+    if len(packs) == 1:
+        return packs[0][index].view(torch.float16)
+    starts = range(0, len(index), BLOCK)
+    blocks = [index[start : start + BLOCK] for start in starts]  # because all rows in float32 would take much memory
+    combined = [concatenate_features([rows[block].view(torch.float16) for rows in packs]) for block in blocks]
+    return torch.cat(combined)

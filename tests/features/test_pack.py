@@ -17,6 +17,7 @@ import pytest
 import torch
 
 from semisup.augment.randaugment import RandAugment
+from semisup.config.registry import settings_class
 from semisup.core.types import Images
 from semisup.encoder import encode_batch
 from semisup.features import (
@@ -31,7 +32,7 @@ from semisup.features import (
     store,
 )
 from semisup.model.linear import UnitLength
-from tests.conftest import toy_images
+from tests.conftest import options, toy_images
 from tests.encoder.toy import TRANSFORMER, toy_encoder, toy_weights
 
 AUGMENT = RandAugment(0.5, 2, 0.5, True, 0.125)
@@ -62,7 +63,7 @@ def encoded(cache: Path | None, of: PackRecipe, images: Images) -> FeaturePack:
 
 def features(pack: FeaturePack, images: Images) -> torch.Tensor:
     """Read the features of images from a pack, as (n, K, D) in the order of the images."""
-    table = FeatureTable(pack, image_digests(images), torch.device("cpu"), resident=True)
+    table = FeatureTable([pack], image_digests(images), torch.device("cpu"), resident=True)
     return table.values.view(len(images), *pack.shape)
 
 
@@ -153,7 +154,7 @@ def test_key_changes_with_instruction_set_versions_and_code(weights: Path, monke
     keys.add(recipe(weights).key())
     monkeypatch.setattr(module, "package_version", lambda package: "0")
     keys.add(recipe(weights).key())
-    monkeypatch.setattr(module, "_source_digest", lambda: "0")
+    monkeypatch.setattr(module, "_source_digest", lambda encoder: "0")
     keys.add(recipe(weights).key())
     assert len(keys) == 4
 
@@ -168,29 +169,49 @@ CANNOT_CHANGE_A_FEATURE = (
     "semisup.features.store",  # checked by digests
     "semisup.images",  # a row is found by the digest of the decoded pixels
     "semisup.record.environment",
+    "semisup.runtime.lite_wheels",  # where the weights are; their digest is in the key
     "semisup.runtime.memory_limit",
     "semisup.runtime.meta_network",  # sizes
     "semisup.runtime.precision",  # resolves `precision: auto`, which is in the key
     "semisup.runtime.torchvision_compat",  # part of timm's import
 )
+ENCODERS = [name for name in options("encoder") if name not in ("none", "concatenated")]
 
 
-def test_key_covers_every_module_that_the_encoding_imports() -> None:
-    from semisup.features.recipe import SOURCES
+@pytest.mark.parametrize("name", ENCODERS)
+def test_key_covers_every_module_that_the_encoding_imports(name: str) -> None:
+    from semisup.features.recipe import source_modules
     from tests.test_architecture import FILES, imports, module_of
 
+    sources = tuple(source_modules(settings_class("encoder", name)))
     paths = {module_of(path).removesuffix(".__init__"): path for path in FILES}
 
-    def covered(module: str, names: tuple[str, ...]) -> bool:
-        return any(module == name or module.startswith(f"{name}.") for name in names)
+    def covered(module: str) -> bool:
+        return any(module == name or module.startswith(f"{name}.") for name in sources)
 
-    waiting = [name for name in paths if covered(name, SOURCES)]
-    assert len(waiting) > len(SOURCES)
+    def harmless(module: str) -> bool:
+        interfaces = module == "semisup.encoder"  # only its __init__.py
+        return interfaces or any(f"{module}.".startswith(f"{each}.") for each in CANNOT_CHANGE_A_FEATURE)
+
+    waiting = [module for module in paths if covered(module)]
+    assert len(waiting) > len(sources)
     for module in waiting:  # grows
         for imported in imports(paths[module]):
-            if imported in paths and imported not in waiting and not covered(imported, CANNOT_CHANGE_A_FEATURE):
+            if imported in paths and imported not in waiting and not harmless(imported):
                 waiting.append(imported)
-    assert [name for name in waiting if not covered(name, SOURCES)] == []
+    assert [module for module in waiting if not covered(module)] == []
+
+
+def test_key_does_not_depend_on_the_modules_of_other_encoders() -> None:
+    from semisup.features.recipe import source_modules
+
+    assert len(ENCODERS) > 2
+    for name in ENCODERS:
+        modules = source_modules(settings_class("encoder", name))
+        assert f"semisup.encoder.{name}" in modules
+        others = {f"semisup.encoder.{other}" for other in (*ENCODERS, "concatenated") if other != name}
+        assert not others & {*modules}
+        assert "semisup.encoder" not in modules, "the whole package"
 
 
 def test_key_ignores_comments_and_docstrings_but_no_statement() -> None:
@@ -314,17 +335,19 @@ def test_full_disk_costs_a_warning_and_features_stay_in_memory(
 def test_rows_read_from_files_equal_resident_ones(weights: Path, tmp_path: Path) -> None:
     images = toy_images(6, 3)
     pack, digests = encoded(tmp_path, recipe(weights), images), image_digests(images)
-    resident, lazy = (FeatureTable(pack, digests, torch.device("cpu"), resident=each) for each in (True, False))
+    resident, lazy = (FeatureTable([pack], digests, torch.device("cpu"), resident=each) for each in (True, False))
     position, view = torch.tensor([5, 0, 0, 3]), torch.tensor([1, 0, 1, 1])
     assert torch.equal(resident.gather(position, view), lazy.gather(position, view))
     assert torch.equal(resident.gather(position), lazy.gather(position))
+    none = position[:0]
+    assert lazy.gather(none, none).shape == resident.gather(none, none).shape == (0, 256, 1, 1)
 
 
 @pytest.mark.parametrize("augment", [AUGMENT, None])
 def test_features_scaled_in_advance_equal_those_that_the_model_scales(augment: Any, weights: Path) -> None:
     images = toy_images(40, 3)
     pack = encoded(None, recipe(weights, augment), images)
-    table = FeatureTable(pack, image_digests(images), torch.device("cpu"), resident=True)
+    table = FeatureTable([pack], image_digests(images), torch.device("cpu"), resident=True)
     layer, rows = UnitLength(30.0), EncodedImages(torch.arange(40), table)
     for size in (1, 2, 3, 7, 16, 33, 40):
         batch = rows[torch.randperm(40, generator=torch.Generator().manual_seed(size))[:size]]
@@ -339,7 +362,7 @@ def test_features_scaled_in_advance_equal_those_that_the_model_scales(augment: A
 def test_large_tables_are_not_scaled_in_advance(weights: Path) -> None:
     images = toy_images(4, 2)
     pack, digests = encoded(None, recipe(weights), images), image_digests(images)
-    resident, lazy = (FeatureTable(pack, digests, torch.device("cpu"), resident=each) for each in (True, False))
+    resident, lazy = (FeatureTable([pack], digests, torch.device("cpu"), resident=each) for each in (True, False))
     size = 4 * resident.values.numel()
     assert resident.can_scale(size)
     assert not resident.can_scale(size - 1)
@@ -352,7 +375,7 @@ def test_large_tables_are_not_scaled_in_advance(weights: Path) -> None:
 def test_stored_views_are_drawn_evenly_for_each_image_and_step(weights: Path) -> None:
     images = toy_images(4, 2)
     pack = encoded(None, recipe(weights), images)
-    table = FeatureTable(pack, image_digests(images), torch.device("cpu"), resident=True)
+    table = FeatureTable([pack], image_digests(images), torch.device("cpu"), resident=True)
     views, split = StoredViews(0.5, table), EncodedImages(torch.arange(4), table)
     rows = features(pack, images).float()
     drawn = [views.apply(split[torch.tensor([2])], torch.Generator().manual_seed(seed)).flatten() for seed in range(40)]

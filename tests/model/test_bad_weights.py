@@ -79,7 +79,10 @@ SETTINGS: dict[str, tuple[tuple[str, ...], str]] = {
         ("model.architecture=resnet19",),
         r"model\.architecture=resnet19: must be an architecture of timm\.list_models\(\) \(did you mean resnet\d+",
     ),
-    "unknown weights": (("model.weights=imagenet",), "must be null, hub, lite0, or a file that ends in .safetensors"),
+    "unknown weights": (
+        ("model.weights=imagenet",),
+        "must be null, hub, lite0, lite1, or a file that ends in .safetensors",
+    ),
     "lite0 of another architecture": (
         ("model.weights=lite0",),
         r"model\.weights=lite0: these weights need model\.architecture=tf_efficientnet_lite0",
