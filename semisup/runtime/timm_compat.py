@@ -4,7 +4,9 @@ Import timm only through this module: timm imports torchvision, which fails with
 `torchvision_compat` is used.
 """
 
+import difflib
 import importlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,12 +15,13 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from semisup.errors import SettingError, closest_match, first_line
+from semisup.errors import SettingError, first_line
 from semisup.runtime.lite_names import has_wheel_names, timm_names
 from semisup.runtime.lite_wheels import WHEELS, wheel_file, wheel_info
 from semisup.runtime.meta_network import meta_network, state_bytes
 from semisup.runtime.torchvision_compat import torchvision
 from semisup.runtime.weights_file import SUFFIXES, WeightsInfo, load_into, read_weights, require_digest
+from semisup.text import escape
 
 INSTALL = "pip install 'semisup[timm]'"
 HUB = "hub"
@@ -84,16 +87,28 @@ def create_network(key: str, architecture: str, num_classes: int, **settings: An
     """
     timm = import_timm(key, architecture)
     if not timm.is_model(architecture):
-        names = timm.list_models()
-        nearest = closest_match(architecture.partition(".")[0], names)
+        nearest = _similar(architecture.partition(".")[0], timm.list_models())
         raise SettingError(key, architecture, "must be an architecture of timm.list_models()", nearest)
     try:
         network: nn.Module = timm.create_model(architecture, pretrained=False, num_classes=num_classes, **settings)
     except (TypeError, RuntimeError, AssertionError, ValueError) as error:
         if isinstance(error, RuntimeError) and torch.get_default_device().type == "meta":
             raise  # then `meta_network` builds the network on the CPU
-        raise SettingError(key, architecture, f"timm cannot build it ({first_line(error)})") from None
+        allowed = f"timm cannot build it ({first_line(error).rstrip('.')})"
+        raise SettingError(key, architecture, allowed, _similar_tags(architecture, timm)) from None
     return network
+
+
+def _similar_tags(architecture: str, timm: Any) -> str | None:
+    """Return similar names of weights if `architecture` ends with a tag, after a dot, that timm does not have."""
+    name, dot, _ = architecture.partition(".")
+    names = timm.list_pretrained(f"{name}.*") if dot else []
+    return None if architecture in names else _similar(architecture, names)
+
+
+def _similar(name: str, allowed: Iterable[str]) -> str | None:
+    """Return the (at most three) allowed names that are most similar to `name`, as text; None if there are none."""
+    return " or ".join(difflib.get_close_matches(name, allowed, n=3, cutoff=0.6)) or None
 
 
 def preprocessing(network: nn.Module) -> Preprocessing:
@@ -190,18 +205,19 @@ class TimmWeights:
                 )
             return path
         page = self._page()
-        hub = importlib.import_module("huggingface_hub")
         if (cached := _cached(page)) is not None:
             return cached
         try:
-            return Path(hub.hf_hub_download(page.removeprefix(HUB_URL), HUB_FILES[0]))
+            return _download(page)
         except Exception as error:  # the network, the server or the disk may fail
             known = "" if self.sha256 is None else f", whose sha256 must be {self.sha256},"
+            address = f"{page}/resolve/main/{HUB_FILES[0]}"
+            reason = escape(first_line(error)).replace(address, "the hub").partition(". ")[0][:120]
             raise SettingError(
                 self.key,
                 HUB,
-                f"cannot be downloaded ({first_line(error)[:120]}); download {page}/resolve/main/{HUB_FILES[0]}{known}"
-                f" on a connected machine and type {self.key}=/path/to/{HUB_FILES[0]}",
+                f"cannot be downloaded ({reason}); download {address}{known} on a connected machine and type "
+                f"{self.key}=/path/to/{HUB_FILES[0]}",
             ) from None
 
     def download_url(self) -> str | None:
@@ -254,3 +270,11 @@ def _cached(page: str) -> Path | None:
         if isinstance(path := hub.try_to_load_from_cache(page.removeprefix(HUB_URL), name), str):
             return Path(path)
     return None
+
+
+def _download(page: str) -> Path:
+    """Download a file of weights from the Hugging Face hub into its cache, and return the path of the file."""
+    hub = importlib.import_module("huggingface_hub")
+    repository, name = page.removeprefix(HUB_URL), HUB_FILES[0]
+    hub.get_hf_file_metadata(hub.hf_hub_url(repository, name))  # fails at once; the download would retry for 24 s
+    return Path(hub.hf_hub_download(repository, name))

@@ -122,6 +122,8 @@ def read_weights(key: str, path: Path, sha256: str | None = None, max_bytes: int
     if max_bytes is not None:
         _check_size(key, path, size, max_bytes, "that weights of this model can take")
     payload = path.read_bytes()
+    if not payload:
+        raise SettingError(key, path, "the file is empty")
     _compare_digests(key, path, hashlib.sha256(payload).hexdigest() if sha256 is not None else "", sha256)
     try:
         if path.suffix.lower() == ".safetensors":
@@ -130,11 +132,11 @@ def read_weights(key: str, path: Path, sha256: str | None = None, max_bytes: int
             content: Any = load(payload)
         else:
             _check_archive(payload)
-            content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
+            with warnings.catch_warnings(action="ignore", category=UserWarning):  # of an old format
+                content = torch.load(io.BytesIO(payload), map_location="cpu", weights_only=True)
     except ModuleNotFoundError as error:
         raise SettingError(key, path, f"needs the package {error.name}; type pip install {error.name}") from None
     except Exception as error:  # a damaged file can raise almost any exception
-        message = escape(first_line(error) or type(error).__name__)
         if (code := CODE.search(str(error))) is not None:
             raise SettingError(
                 key,
@@ -142,9 +144,16 @@ def read_weights(key: str, path: Path, sha256: str | None = None, max_bytes: int
                 f"contains more than tensors, and loading it would run {code[1]}; save only model.state_dict()",
             ) from None
         raise SettingError(
-            key, path, f"the file is damaged, or contains more than tensors and plain data ({message})"
+            key, path, f"the file is damaged, or contains more than tensors and plain data ({_reason(error)})"
         ) from None
     return _checked_tensors(key, path, content)
+
+
+def _reason(error: Exception) -> str:
+    """Return the first sentence of the message with which a library refused a file of weights, without advice."""
+    if str(error).startswith("Weights only load failed"):  # continues with advice to load the file without this check
+        return "torch.load with weights_only=True refuses it"
+    return escape(first_line(error).partition(". ")[0] or type(error).__name__)
 
 
 def _check_archive(payload: bytes) -> None:

@@ -1,5 +1,6 @@
 """Weights and networks of model=timm that cannot be used: one line says what is wrong and what to type, status 2."""
 
+import pickle
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -48,8 +49,16 @@ def too_large(path: Path) -> None:
 FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda _: None, r"cannot be read \(No such file or directory\)"),
     "folder": (lambda path: path.mkdir(), "is not a file"),
-    "empty": (lambda path: path.touch(), "is damaged, or contains more than tensors"),
-    "truncated": (truncated, "is damaged, or contains more than tensors"),
+    "empty": (lambda path: path.touch(), "own.pth: the file is empty"),
+    "not of torch": (
+        lambda path: path.write_text("<html>Not found</html>"),
+        r"contains more than tensors and plain data \(torch.load with weights_only=True refuses it\)$",
+    ),
+    "pickled code of an old format": (
+        lambda path: path.write_bytes(pickle.dumps(Code(), protocol=4)),
+        r"contains more than tensors and plain data \(torch.load with weights_only=True refuses it\)$",
+    ),
+    "truncated": (truncated, r"contains more than tensors and plain data \([^.]*failed finding central directory\)$"),
     "pickled code": (
         lambda path: torch.save({"a": Code()}, path),
         "loading it would run print; save only model.state_dict",
@@ -77,7 +86,11 @@ FILES: dict[str, tuple[Callable[[Path], object], str]] = {
 SETTINGS: dict[str, tuple[tuple[str, ...], str]] = {
     "unknown architecture": (
         ("model.architecture=resnet19",),
-        r"model\.architecture=resnet19: must be an architecture of timm\.list_models\(\) \(did you mean resnet\d+",
+        r"resnet19: must be an architecture of timm\.list_models\(\) \(did you mean (resnet\w+ or ){2}resnet",
+    ),
+    "unknown tag": (
+        ("model.architecture=resnet18.a1_in1kk",),
+        r"\(Invalid pretrained tag \(a1_in1kk\) for resnet18\) \(did you mean resnet18\.a1_in1k or ",
     ),
     "unknown weights": (
         ("model.weights=imagenet",),
