@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from semisup import __version__
-from semisup.runtime.atomic_files import redirect_to_devnull
+from semisup.runtime.devnull import redirect_to_devnull
 from semisup.runtime.warning_lines import short_warnings
 
 ABOUT = """\

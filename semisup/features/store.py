@@ -20,7 +20,8 @@ import numpy
 from semisup.features.recipe import PackRecipe
 from semisup.features.segment import SUFFIX, Segment, checksum, read_segment, write_segment
 from semisup.images.on_disk import PackedImages
-from semisup.runtime.atomic_files import remove_stale_temporary_files, try_lock
+from semisup.runtime.exclusive_files import try_lock
+from semisup.runtime.temporary_files import remove_stale_temporary_files
 
 LEAST_ROWS, SHARE, MOST_BYTES = 64, 16, 2**28
 """Size of a file: at least LEAST_ROWS rows and 1 / SHARE of the rows before it, but at most MOST_BYTES bytes.

@@ -32,7 +32,8 @@ from semisup.images.packs import ImagePack, PackWriter, read_pack, write_pack
 from semisup.images.pool import DecodeResult, decode_files
 from semisup.images.read_file import read_file
 from semisup.images.scan import ImageFile
-from semisup.runtime.atomic_files import AtomicFile, remove_stale_temporary_files
+from semisup.runtime.atomic_files import AtomicFile
+from semisup.runtime.temporary_files import remove_stale_temporary_files
 
 T = TypeVar("T")
 Files = Sequence[ImageFile]

@@ -23,8 +23,9 @@ import numpy
 from semisup.images.checksums import BlockChecksums, checksum_blocks, verify_blocks
 from semisup.images.decode import Pixels
 from semisup.images.on_disk import PackedImages
-from semisup.runtime.atomic_files import AtomicFile, remove_stale_temporary_files, write_atomically
+from semisup.runtime.atomic_files import AtomicFile, write_atomically
 from semisup.runtime.descriptors import read_at
+from semisup.runtime.temporary_files import remove_stale_temporary_files
 
 MAGIC, FORMAT = b"semisup\n", 3
 PREFIX = struct.Struct("<8sII32s")

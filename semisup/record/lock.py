@@ -24,9 +24,9 @@ from semisup.errors import InUseError, LockLostError
 from semisup.record import heartbeat
 from semisup.record.lock_holder import Holder, read_holder
 from semisup.record.wait_notice import WaitNotice
-from semisup.runtime.atomic_files import create_exclusive, open_for_update, rename_away, restore
 from semisup.runtime.descriptors import read_at, write_at
 from semisup.runtime.directory_handle import DirectoryHandle
+from semisup.runtime.exclusive_files import create_exclusive, open_for_update, rename_away, restore
 from semisup.runtime.liveness import boot_id, is_alive, is_local, this_process
 
 COUNTER_DIGITS = 12

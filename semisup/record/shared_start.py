@@ -18,7 +18,8 @@ from semisup.core.types import ThresholdCurve
 from semisup.errors import InUseError, RecordError
 from semisup.record import checkpoint
 from semisup.record.lock import RunLock
-from semisup.runtime.atomic_files import make_folder, remove_stale_temporary_files
+from semisup.runtime.atomic_files import make_folder
+from semisup.runtime.temporary_files import remove_stale_temporary_files
 
 KIND = "shared_start"
 WAIT_SECONDS = 0.2

@@ -35,8 +35,9 @@ from semisup.record.pseudo_labels import PseudoLabelRow, columns, csv_cell, labe
 from semisup.record.reader import read_json
 from semisup.record.shared_start import SharedStart, event_from_dict, event_to_dict
 from semisup.record.status import RunStatus, interruptions, now, status_of
-from semisup.runtime.atomic_files import remove_stale_temporary_files, sync_folder
+from semisup.runtime.atomic_files import sync_folder
 from semisup.runtime.secrets import redact
+from semisup.runtime.temporary_files import remove_stale_temporary_files
 from semisup.text import escape_line
 
 SCHEMA = 1

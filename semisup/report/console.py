@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.console import Console
 
-from semisup.runtime.atomic_files import redirect_to_devnull
+from semisup.runtime.devnull import redirect_to_devnull
 
 FILE_COLUMNS = 160  # width where the output is a file or a pipe and COLUMNS is not set
 

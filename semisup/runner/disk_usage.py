@@ -20,7 +20,7 @@ from semisup.record.checkpoint import NAME
 from semisup.record.lock import RunLock
 from semisup.record.lock_holder import HolderState, holder_state
 from semisup.runner.shared_start import FOLDER as SHARED_STARTS
-from semisup.runtime.atomic_files import try_lock
+from semisup.runtime.exclusive_files import try_lock
 from semisup.text import escape, shell_quote
 
 CACHE = ".cache"

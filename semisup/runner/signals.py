@@ -11,7 +11,7 @@ import time
 from types import FrameType, TracebackType
 from typing import Any, Self
 
-from semisup.runtime.atomic_files import redirect_to_devnull
+from semisup.runtime.devnull import redirect_to_devnull
 from semisup.runtime.distributed import world_size
 from semisup.runtime.process_signals import HANGUP, handled_signals, install, restore
 

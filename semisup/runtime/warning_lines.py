@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TextIO
 
-from semisup.runtime.atomic_files import create_exclusive, make_folder
+from semisup.runtime.atomic_files import make_folder
+from semisup.runtime.exclusive_files import create_exclusive
 from semisup.text import printable
 
 SHARED = "SEMISUP_PRINTED_WARNINGS"

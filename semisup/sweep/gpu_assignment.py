@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from semisup.config.resolvers import VISIBLE, visible_gpus
-from semisup.runtime.atomic_files import try_lock
+from semisup.runtime.exclusive_files import try_lock
 
 UNASSIGNED_DEVICES = ("cuda", "auto")
 """Values of `device` that name no particular GPU."""

@@ -190,7 +190,7 @@ class JobStore:
 
     def is_first_trained(self) -> bool:
         """Return True only at the first call in this sweep by any process; called after a job was trained."""
-        from semisup.runtime.atomic_files import create_exclusive
+        from semisup.runtime.exclusive_files import create_exclusive
 
         return create_exclusive(self.folder / "estimated", b"")
 

@@ -165,7 +165,7 @@ def _run_with_launcher(request: WorkerRequest, store: JobStore) -> None:
 
     Hydra's file multirun.yaml, which can contain secrets, is discarded.
     """
-    from semisup.runtime.atomic_files import discard_writes
+    from semisup.runtime.devnull import discard_writes
 
     multirun = store.folder / "multirun.yaml"
     discard_writes(multirun)

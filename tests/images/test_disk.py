@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from semisup.runtime import atomic_files
-from semisup.runtime.atomic_files import AtomicFile, remove_stale_temporary_files, write_atomically
+from semisup.runtime import atomic_files, temporary_files
+from semisup.runtime.atomic_files import AtomicFile, write_atomically
 from semisup.runtime.liveness import start_time
+from semisup.runtime.temporary_files import remove_stale_temporary_files
 from tests.images.zoo import in_child, passes
 
 
@@ -148,7 +149,7 @@ def test_only_the_leftovers_of_dead_writers_are_removed(tmp_path: Path, monkeypa
     kept = {
         left(node="elsewhere"),
         left(**lives),
-        left(process=str(os.getpid()), life=atomic_files._LIFE),  # ours
+        left(process=str(os.getpid()), life=temporary_files._LIFE),  # ours
         left(of="1"),  # another container's, whatever lives under that number here
         "file",
         ".hidden.tmp",

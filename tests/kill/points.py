@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from semisup.runner import run
-from semisup.runtime import atomic_files
+from semisup.runtime import temporary_files
 
 WRITING = os.O_WRONLY | os.O_RDWR
 ON_PATHS = ("replace", "rename", "link", "unlink", "truncate", "mkdir", "utime")
@@ -115,7 +115,7 @@ class Points:
 
     def install(self) -> None:
         """Patch this process."""
-        opened, opened_low, beside, trained = builtins.open, os.open, atomic_files._temporary_path, run.train
+        opened, opened_low, beside, trained = builtins.open, os.open, temporary_files.temporary_path, run.train
 
         def low(path: Any, flags: int, *rest: Any, **more: Any) -> int:
             if flags & WRITING:
@@ -147,7 +147,7 @@ class Points:
             return inner
 
         builtins.open = io.open = high  # type: ignore[assignment]
-        os.open, atomic_files._temporary_path, run.train = low, aside, train  # type: ignore[assignment]
+        os.open, temporary_files.temporary_path, run.train = low, aside, train  # type: ignore[assignment]
         for kind in (*ON_PATHS, "fsync"):
             setattr(os, kind, watched(kind, getattr(os, kind)))
 
