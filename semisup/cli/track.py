@@ -81,14 +81,14 @@ def _settings(overrides: list[str]) -> tuple[Any, Path]:
     Raises:
         SettingError: an override is not a setting of the tracker.
     """
-    from semisup.config import schema
     from semisup.config.compose import defaults
+    from semisup.config.settings_objects import build_option
     from semisup.config.typed_words import parse_settings
 
     given, config = parse_settings(overrides, ["output_root"]), defaults(["tracking=wandb"])
     output_root = given.pop("output_root", config["output_root"])
     own = {key.removeprefix("tracking."): value for key, value in given.items()}
-    tracking = schema.build_option("tracking", config["tracking"] | own)
+    tracking = build_option("tracking", config["tracking"] | own)
     tracking.require_installed()
     return tracking, Path(str(output_root)).expanduser()
 

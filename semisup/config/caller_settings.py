@@ -34,14 +34,15 @@ def merge_caller_settings(config: dict[str, Any], settings: list[str]) -> dict[s
     Raises:
         SettingError: a word is not KEY=VALUE, or its key is not allowed.
     """
-    from semisup.config import registry, schema
+    from semisup.config import registry
     from semisup.config.compose import defaults
+    from semisup.config.normal_form import refuse_interpolations
     from semisup.config.run_id import dataset_keys
     from semisup.config.typed_words import parse_settings
     from semisup.dataset import KeyRole
     from semisup.errors import SettingError
 
-    schema.refuse_interpolations(config)
+    refuse_interpolations(config)
     dataset = config.get("dataset")
     if not isinstance(dataset, dict) or not isinstance(dataset.get("name"), str):
         raise SettingError("dataset", dataset, f"must be one of {', '.join(registry.option_names('dataset'))}")

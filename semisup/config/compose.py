@@ -247,7 +247,7 @@ def _unknown_option(group: str, name: str, message: str) -> SettingError:
 
 def _existing_keys() -> list[str]:
     """List every dotted key of the default config, and every group."""
-    from semisup.config.schema import dotted_keys
+    from semisup.config.nested_keys import dotted_keys
 
     config = OmegaConf.to_container(without_hydra(hydra.compose("train", return_hydra_config=True)), resolve=False)
     return dotted_keys(config)

@@ -14,7 +14,7 @@ from typing import Any
 from semisup.analysis.comparison import Comparison, Row
 from semisup.analysis.confirmation import read_confirmation
 from semisup.analysis.gains import evidence
-from semisup.config import schema
+from semisup.config.settings_objects import build_option
 from semisup.errors import DataError, SettingError
 from semisup.record.reader import read_config
 from semisup.report.export import REFERENCES, row_lines, run_lines
@@ -72,7 +72,7 @@ def wandb_settings(comparison: Comparison, folders: list[Path], overrides: list[
         config={"columns": comparison.columns, "runs": len(comparison.runs)},
         defaults=defaults,
     )
-    return schema.build_option("tracking", node), identity
+    return build_option("tracking", node), identity
 
 
 def _tracked_settings(comparison: Comparison) -> dict[str, Any]:

@@ -10,9 +10,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from semisup.cli.train import train_command
-from semisup.config import reference, registry, schema
+from semisup.config import reference, registry
 from semisup.config.compose import check_names, option_files
-from semisup.config.declared_settings import declared_settings
+from semisup.config.declared_settings import declared_settings, type_words
 from semisup.config.nodes import SECTIONS
 from semisup.errors import SettingError
 from tests.conftest import compose
@@ -52,7 +52,7 @@ def test_types_are_those_of_the_dataclass(group: str, name: str) -> None:
         text = type_.__name__ if isinstance(type_, type) and not hasattr(type_, "__args__") else str(type_)
         if type_ is Any:  # OmegaConf has no type for one folder, a list of folders or null
             text = {"only_classes": "ClassNames"}.get(key, "Folders")
-        assert words == schema.type_words(text), key
+        assert words == type_words(text), key
 
 
 def test_ranges_are_read_from_checks_bases_and_constants(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from semisup.config import schema
+from semisup.config.nested_keys import dotted_keys
 from semisup.config.run_id import run_id
 from semisup.errors import SettingError, check_choice, check_range, closest_match
 from semisup.runner import compatibility
@@ -142,7 +143,7 @@ KEYS = [
 
 
 def test_keys_used_by_other_programs_exist() -> None:
-    known = schema.dotted_keys(schema.validate(compose("dataset=folder", "dataset.root=x")).config)
+    known = dotted_keys(schema.validate(compose("dataset=folder", "dataset.root=x")).config)
     assert set(KEYS) <= set(known)
 
 

@@ -16,6 +16,7 @@ from selenium.webdriver.common.keys import Keys
 from semisup.analysis.comparison import compare_runs
 from semisup.analysis.runs import find_runs, read_runs
 from semisup.config import schema
+from semisup.config.settings_objects import build_option
 from semisup.report.figures.style import COLORS
 from semisup.report.html.comparison_page import comparison_page
 from tests.report.run_maker import make, make_with_references, plain_of
@@ -25,7 +26,7 @@ EVIL = "<img src=x onerror=alert(1)><script>alert(2)</script>"
 
 
 def validation_of(plain: schema.ConfigDict) -> list[str]:
-    dataset = schema.build_option("dataset", plain["dataset"])
+    dataset = build_option("dataset", plain["dataset"])
     paths: list[str] = dataset.read(dataset.inspect(), lambda items, *_: items).validation.paths
     return paths
 

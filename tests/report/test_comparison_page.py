@@ -21,7 +21,7 @@ import semisup.dataset
 from semisup.analysis.comparison import Comparison, compare_runs
 from semisup.analysis.run_history import history, last_threshold_curve, read_threshold_curves
 from semisup.analysis.runs import find_runs, read_run, read_runs
-from semisup.config import schema
+from semisup.config.settings_objects import build_option
 from semisup.dataset import some_images
 from semisup.errors import DataError
 from semisup.report.figures.comparison_curves import MAX_CURVES
@@ -201,7 +201,7 @@ def about(folder: Path, **dataset: Any) -> None:
 
 
 def digits_of(folder: Path) -> Any:
-    dataset = schema.build_option("dataset", read_run(folder).config["dataset"])
+    dataset = build_option("dataset", read_run(folder).config["dataset"])
     return dataset.read(dataset.inspect(), lambda items, *_: items)
 
 
@@ -284,7 +284,7 @@ def test_only_the_shown_files_are_opened(tmp_path: Path, outputs: Path, monkeypa
     }
     plain["dataset"] = node
     folder = make(outputs / "mine", plain)
-    part = schema.build_option("dataset", node).inspect().index.parts["validation"].files[:3]
+    part = build_option("dataset", node).inspect().index.parts["validation"].files[:3]
     opened: list[str] = []
     real = semisup.dataset._image_files.read
     monkeypatch.setattr(
@@ -301,7 +301,7 @@ def test_only_the_shown_files_are_opened(tmp_path: Path, outputs: Path, monkeypa
 
 def test_large_data_set_is_not_read_for_a_few_thumbnails(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("semisup.dataset._lookup.MAX_BYTES", 1000)
-    dataset = schema.build_option("dataset", plain_of()["dataset"])
+    dataset = build_option("dataset", plain_of()["dataset"])
     with pytest.raises(DataError, match="too many to be read at once, and this data set can only be read as a whole"):
         some_images(dataset, "validation", ["digits/0001"], None)
 

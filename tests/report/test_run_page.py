@@ -16,7 +16,7 @@ from selenium.webdriver.common.by import By
 from semisup.analysis.pseudo_label_history import LabelHistory, read_label_history
 from semisup.analysis.runs import read_run
 from semisup.cli.show import show_command
-from semisup.config import schema
+from semisup.config.settings_objects import build_option
 from semisup.report.html.run_page import SHOWN, run_page
 from tests import preloaded
 from tests.report.run_maker import make_with_references, plain_of
@@ -99,7 +99,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         experiment, plain, val=0.9, test=0.85, control=0.8, baseline=0.7,
         labelings=[(0.2, 1.0), (0.5, 0.9), (0.6, 0.95)],
     )  # fmt: skip
-    dataset = schema.build_option("dataset", plain["dataset"])
+    dataset = build_option("dataset", plain["dataset"])
     paths = dataset.read(dataset.inspect(), lambda items, *_: items).unlabeled.paths[:60]
     rows = [
         (at, at, 10 * at, path, EVIL if place % 7 == 0 else (place + at * (place % 5 == 0)) % 3, 1 - place / 100, 1,

@@ -20,7 +20,7 @@ from tests.conftest import compose, toy_problem
 from tests.runner.test_shared_start import SMALL, written
 
 WORDS = [*(word for word in SMALL if not word.startswith("device")), "device=auto"]
-normal = schema._normalize
+normal = schema.normalize
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     monkeypatch.setattr(run_module, "load_data", lambda *_: (problem, data))
     means: dict[str, str] = {}
     said = lambda plain: {key: value for key, value in means.items() if plain.get(key) == "auto"}  # noqa: E731
-    monkeypatch.setattr(schema, "_normalize", lambda plain: normal(plain | said(plain)))
+    monkeypatch.setattr(schema, "normalize", lambda plain: normal(plain | said(plain)))
     return means
 
 

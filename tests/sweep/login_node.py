@@ -9,14 +9,14 @@ from typing import Any
 from semisup.config import schema
 from semisup.sweep import worker_process
 
-normal = schema._normalize
+normal = schema.normalize
 
 
 def of_this_machine(plain: dict[str, Any]) -> dict[str, Any]:
     return normal(plain | ({"device": "cuda"} if plain.get("device") == "auto" else {}))
 
 
-setattr(schema, "_normalize", of_this_machine)  # noqa: B010
+setattr(schema, "normalize", of_this_machine)  # noqa: B010
 worker_process.COMMAND = (sys.executable, "-m", "tests.sweep.login_node", "_sweep-worker")
 
 if __name__ == "__main__":

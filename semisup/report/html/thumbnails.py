@@ -70,14 +70,14 @@ def _read_images(run: Run, split: str, names: list[str]) -> dict[str, Any]:
 
     The settings of the data set are validated first. Nothing is downloaded.
     """
-    from semisup.config import schema
+    from semisup.config.settings_objects import build_option
     from semisup.dataset import some_images
     from semisup.errors import DataError
 
     node = run.config.get("dataset")
     if not isinstance(node, dict):
         raise DataError(run.reason or "the config of the run names no data set")
-    dataset = schema.build_option("dataset", node | ({"download": False} if "download" in node else {}))
+    dataset = build_option("dataset", node | ({"download": False} if "download" in node else {}))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the data set's flaws: the training reported them
         return some_images(dataset, split, names, run.fingerprint)
