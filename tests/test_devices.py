@@ -28,13 +28,13 @@ from semisup.method import Position, TrainingContext
 from semisup.method.label_propagation import LabelPropagation
 from semisup.method.self_training import SelfTraining
 from semisup.record import checkpoint, environment
-from semisup.runner import compatibility
+from semisup.runner import compatibility, memory_check
 from semisup.runner import data as run_data
 from semisup.runtime.determinism import use_deterministic_algorithms
 from semisup.runtime.precision import configure_torch
 from semisup.training.evaluation import evaluate
-from semisup.training.loop import training_step
 from semisup.training.state import State, TrainingConfig, TrainingData, make_context, restore, start
+from semisup.training.loop import training_step
 from tests.conftest import checked, choose, combinations, options, toy_problem
 from tests.fake_gpu import DEVICE, FakeGpu, fake_gpu, is_unrepeatable
 
@@ -296,9 +296,9 @@ def test_images_need_fit_in_the_processors_memory_alone_and_in_a_caches_file_not
     many = COUNTS | {"unlabeled": 10**7}  # 123 GB at 64 pixels
     words = ("precision=float32", "model.widths=[4,8]", "dataset.size=64")
     folder = (*words, "dataset=folder", f"dataset.root={tmp_path}")
-    monkeypatch.setattr(compatibility, "memory_limit_bytes", lambda: 512 * 10**9)
+    monkeypatch.setattr(memory_check, "memory_limit_bytes", lambda: 512 * 10**9)
     compatibility.check_compatibility(checked(*words, "device=cuda"), list("ab"), many, 3)
-    monkeypatch.setattr(compatibility, "memory_limit_bytes", lambda: 64 * 10**9)
+    monkeypatch.setattr(memory_check, "memory_limit_bytes", lambda: 64 * 10**9)
     for device in ("cpu", "cuda"):
         compatibility.check_compatibility(checked(*folder, f"device={device}"), list("ab"), many, 3)
         with pytest.raises(SettingError, match=r"dataset\.size=64: the images take 123 GB of memory"):

@@ -10,7 +10,7 @@ from semisup.core.calibration import fit_temperature
 from semisup.errors import SettingError
 from semisup.record import environment
 from semisup.record.environment import diff_environments
-from semisup.runner import compatibility
+from semisup.runner import memory_check
 from semisup.runtime import device_names
 from semisup.runtime.memory_limit import memory_limit_bytes
 from semisup.runtime.precision import choose_precision, require_device
@@ -92,7 +92,7 @@ def mac(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_precision_and_memory_are_those_of_mps(mac: None) -> None:
     assert choose_precision("mps", lambda: False) == ("float32", "runs on mps use float32")
     assert checked("device=mps", "deterministic=false", "precision=auto").run.precision == "float32"
-    assert compatibility._device_memory("mps") == memory_limit_bytes()
+    assert memory_check.device_memory("mps") == memory_limit_bytes()
 
 
 def test_the_environment_names_chip_and_macos(mac: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,25 +5,20 @@ import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import torch
 from torch import nn
 
 from semisup.config.schema import RunConfig
-from semisup.core.partial_state import trained_state
 from semisup.dataset import ScansFolders
-from semisup.errors import NoUnlabeledError, SettingError, first_line
-from semisup.method import HoldsAllImages, OfflineMethod, OnlineMethod
-from semisup.model import ModelSettings, ResizesImages
+from semisup.errors import NoUnlabeledError, SettingError
+from semisup.method import OfflineMethod
+from semisup.model import ResizesImages
 from semisup.reject import Reject
+from semisup.runner.memory_check import check_image_memory, check_memory, check_method_memory, device_memory
 from semisup.runner.parent import check_same_classes
 from semisup.runner.refit import refit_counts
-from semisup.runtime.memory_limit import memory_limit_bytes
-from semisup.runtime.meta_network import SkipWeightInit, meta_network, state_bytes
+from semisup.runner.trial_network import meta_model, model_input, try_network, weight_bytes
 from semisup.runtime.precision import MAX_SHAPES
 from semisup.text import escape
-
-LARGE_SIDE, LARGE_BYTES = 256, 2**29
-"""Largest image side in pixels, and largest size of the weights in bytes, for a test of the model on real tensors."""
 
 
 def check_compatibility(
@@ -56,14 +51,14 @@ def check_compatibility(
     name = run_config.config["model"]["name"]
     weights = weight_bytes(run_config, channels, len(classes))
     if not run_config.elsewhere:
-        _check_image_memory(run_config, sum(counts.values()), channels)
-        _check_method_memory(run_config, labeled + counts["unlabeled"], channels)
-        _check_memory(
-            "model", name, 2 * weights, "its weights and their gradients", _device_memory(run_config.run.device)
+        check_image_memory(run_config, sum(counts.values()), channels)
+        check_method_memory(run_config, labeled + counts["unlabeled"], channels)
+        check_memory(
+            "model", name, 2 * weights, "its weights and their gradients", device_memory(run_config.run.device)
         )
     _check_determinism(run_config, channels, len(classes))
     _check_optimizer(run_config, channels, len(classes))
-    refusal, takes_one = _probe_model(run_config.settings.model, *model_input(run_config, channels, len(classes)))
+    refusal, takes_one = try_network(run_config.settings.model, *model_input(run_config, channels, len(classes)))
     if refusal is not None:
         raise _size_error(run_config, name, refusal)
     if not takes_one and (batch_size == 1 or (batch_size <= labeled and labeled % batch_size == 1)):
@@ -162,46 +157,6 @@ def _warn_recompilation(run_config: RunConfig) -> None:
     )
 
 
-_probe_results: dict[tuple[str, int, int, int], tuple[str | None, bool]] = {}
-"""Cached results of `_probe_model`, because most runs of a sweep have the same model."""
-
-
-def _probe_model(model: ModelSettings, channels: int, num_classes: int, size: int) -> tuple[str | None, bool]:
-    """Test whether a network accepts images of this size, and whether it can be trained on a batch of one image.
-
-    Args:
-        channels: number of channels of an image.
-        size: side of an image in pixels.
-
-    Returns:
-        The network's error message for images of this size, or None; and whether a batch of one image is possible.
-    """
-    # a network that is not large runs on real tensors, because the meta device would import torch's compiler (2 s)
-    key = (repr(model), channels, num_classes, size)
-    if key not in _probe_results:
-        with torch.random.fork_rng(devices=[]), torch.no_grad():
-            _probe_results[key] = _run_probe(model, channels, num_classes, size)
-    return _probe_results[key]
-
-
-def _run_probe(model: ModelSettings, channels: int, num_classes: int, size: int) -> tuple[str | None, bool]:
-    try:
-        network = _meta_model(model, channels, num_classes, size)
-        device = torch.device("meta")
-        if size <= LARGE_SIDE and state_bytes(network) <= LARGE_BYTES:
-            device = torch.device("cpu")
-            with SkipWeightInit():
-                network = model.build(channels, num_classes, size, pretrained=False)
-        network.eval()(torch.zeros(2, channels, size, size, device=device))
-    except (RuntimeError, AssertionError, IndexError) as error:
-        return first_line(error), True
-    try:
-        network.train()(torch.zeros(1, channels, size, size, device=device))
-    except ValueError:
-        return None, False
-    return None, True
-
-
 def check_output_folders(run_config: RunConfig) -> None:
     """Raise SettingError if `output_root` or `dataset.cache` is inside a folder with images of the data set."""
     if not isinstance(run_config.dataset, ScansFolders):
@@ -222,100 +177,9 @@ def _is_inside(path: Path, folder: Path) -> bool:
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
-def _check_image_memory(run_config: RunConfig, images: int, channels: int) -> None:
-    """Raise SettingError if the images do not fit into CPU memory.
-
-    If the images can be stored in a cache file, it is enough that the images of one training step fit.
-
-    Args:
-        images: number of images of all splits.
-    """
-    size, config = run_config.dataset.size, run_config.config["dataset"]
-    what = "the images"
-    if "memory_gb" in config and config["cache"] is not None:
-        method = run_config.settings.method
-        unlabeled = method.ratio if isinstance(method, OnlineMethod) else 0  # for each labeled one
-        images, what = min(images, run_config.settings.train.batch_size * (1 + unlabeled)), "the images of a step"
-    _check_memory("dataset.size", size, images * channels * size**2, what, memory_limit_bytes())
-
-
-def _check_method_memory(run_config: RunConfig, images: int, channels: int) -> None:
-    """Raise SettingError if the method keeps a copy of the training images that does not fit into memory.
-
-    Args:
-        images: number of labeled and unlabeled images.
-    """
-    method = run_config.settings.method
-    if isinstance(method, HoldsAllImages) and method.uses_unlabeled:
-        size = run_config.dataset.size
-        values = channels * size**2 if run_config.encoder is None else run_config.encoder.dimension()
-        what = f"{images} training images of {values} values each in float32"
-        there = _device_memory(run_config.run.device)
-        _check_memory("method", run_config.config["method"]["name"], method.memory_bytes(images, values), what, there)
-
-
-def model_input(run_config: RunConfig, channels: int, num_classes: int) -> tuple[int, int, int]:
-    """Return the arguments with which the model is built: number of channels, number of classes, and image size.
-
-    The features of an encoder are treated as images of one pixel, with a channel for each feature.
-    """
-    if run_config.encoder is None:
-        return channels, num_classes, run_config.dataset.size
-    return run_config.encoder.dimension(), num_classes, 1
-
-
-def _device_memory(device: str) -> int:
-    """Return the memory of the CPU or of a GPU, in bytes."""
-    if device in ("cpu", "mps"):  # the GPU of a Mac uses the memory of the CPU
-        return memory_limit_bytes()
-    return int(torch.cuda.get_device_properties(torch.device(device)).total_memory)
-
-
-def _check_memory(key: str, value: object, bytes_: int, what: str, there: int) -> None:
-    """Raise SettingError if `bytes_` is more than `there`, the memory of the device in bytes.
-
-    Args:
-        key, value: the setting for the error message.
-        what: noun for the data that need `bytes_` bytes, in the plural.
-    """
-    if bytes_ > there:
-        raise SettingError(
-            key, value, f"{what} take {bytes_ / 1e9:.3g} GB of memory, but only {there / 1e9:.3g} GB exist"
-        )
-
-
-def weight_bytes(run_config: RunConfig, channels: int, num_classes: int) -> int:
-    """Compute the size of the model's weights and buffers in bytes, without allocating them.
-
-    Raises:
-        SettingError: the model cannot be built.
-    """
-    return state_bytes(_buildable_model(run_config, channels, num_classes))
-
-
-def checkpoint_bytes(run_config: RunConfig, channels: int, num_classes: int) -> int:
-    """Compute the size of the model's tensors in a checkpoint, in bytes.
-
-    A checkpoint does not contain the layers of a frozen encoder.
-
-    Raises:
-        SettingError: the model cannot be built.
-    """
-    model = _buildable_model(run_config, channels, num_classes)
-    return sum(value.nbytes for value in trained_state(model).values())
-
-
-def _buildable_model(run_config: RunConfig, channels: int, num_classes: int) -> nn.Module:
-    try:
-        return _meta_model(run_config.settings.model, *model_input(run_config, channels, num_classes))
-    except (RuntimeError, AssertionError, IndexError, OverflowError) as error:
-        name = run_config.config["model"]["name"]
-        raise SettingError("model", name, f"cannot be built ({first_line(error)})") from None
-
-
 def _check_optimizer(run_config: RunConfig, channels: int, num_classes: int) -> None:
     """Raise SettingError if the optimizer cannot be built for the model."""
-    network = _meta_model(run_config.settings.model, *model_input(run_config, channels, num_classes))
+    network = meta_model(run_config.settings.model, *model_input(run_config, channels, num_classes))
     run_config.settings.optimizer.build(network)
 
 
@@ -326,7 +190,7 @@ def _check_determinism(run_config: RunConfig, channels: int, num_classes: int) -
     """
     if run_config.run.device == "cpu" or not run_config.run.deterministic:
         return
-    network = _meta_model(run_config.settings.model, *model_input(run_config, channels, num_classes))
+    network = meta_model(run_config.settings.model, *model_input(run_config, channels, num_classes))
     pools = [each.output_size for each in network.modules() if isinstance(each, nn.AdaptiveAvgPool2d)]
     if any(side not in (1, (1, 1)) for side in pools):
         name = run_config.config["model"].get("architecture", run_config.config["model"]["name"])
@@ -336,18 +200,6 @@ def _check_determinism(run_config: RunConfig, channels: int, num_classes: int) -
             f"not supported with {name} on a GPU, whose pooling has no deterministic algorithm; "
             "use deterministic=false",
         )
-
-
-def _meta_model(model: ModelSettings, channels: int, num_classes: int, size: int) -> nn.Module:
-    """Build the network on torch's meta device, so that its tensors have no data. The result is cached."""
-    key = (repr(model), channels, num_classes, size)
-    if key not in _meta_models:
-        _meta_models[key] = meta_network(lambda: model.build(channels, num_classes, size, pretrained=False))
-    return _meta_models[key]
-
-
-_meta_models: dict[tuple[str, int, int, int], nn.Module] = {}
-"""Cached results of `_meta_model`, because most runs of a sweep have the same model."""
 
 
 def check_control_is_fair(run_config: RunConfig) -> None:

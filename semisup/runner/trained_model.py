@@ -15,7 +15,7 @@ from semisup.record import checkpoint
 from semisup.record.reader import read_config, read_json, read_section
 from semisup.record.run_check import check_finished_run, check_run
 from semisup.record.weights_check import check_weights
-from semisup.runner import compatibility
+from semisup.runner import trial_network
 from semisup.runner.weights import check_weights_present
 from semisup.runtime.precision import wrap_forward
 from semisup.text import printable, shell_quote
@@ -81,11 +81,11 @@ def load_trained_model(run: Path, device: torch.device) -> TrainedModel:
         raise RecordError(
             f"{run / 'run.json'}: does not hold the class names and the number of channels that predict needs"
         )
-    expected = compatibility.checkpoint_bytes(run_config, channels, len(classes))
+    expected = trial_network.checkpoint_bytes(run_config, channels, len(classes))
     if not expected <= best[0].stat().st_size <= 2 * expected + 2**20:
         raise RecordError(f"{best[0]}: not the weights of this run's model, which take {expected} bytes")
-    input_channels, _, size = compatibility.model_input(run_config, channels, len(classes))
-    partial = expected < compatibility.weight_bytes(run_config, channels, len(classes))
+    input_channels, _, size = trial_network.model_input(run_config, channels, len(classes))
+    partial = expected < trial_network.weight_bytes(run_config, channels, len(classes))
     if partial or run_config.encoder is not None:
         check_weights_present(run_config, "download them from")
     network = settings.model.build(input_channels, len(classes), size, pretrained=partial)

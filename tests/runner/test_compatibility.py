@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from semisup.errors import SettingError
-from semisup.runner import compatibility
+from semisup.runner import compatibility, memory_check, trial_network
 from tests.conftest import checked
 
 NUMBERS = itertools.count()
@@ -33,10 +33,10 @@ class ReadingModel:
 @pytest.mark.parametrize("read", [lambda rates: [rate.item() for rate in rates], lambda rates: rates.tolist()])
 def test_constructor_that_reads_values_is_built_on_the_cpu(read: Callable[[torch.Tensor], list[float]]) -> None:
     before = torch.random.get_rng_state()
-    network = compatibility._meta_model(ReadingModel(read), 1, 10, 8)  # type: ignore[arg-type]
+    network = trial_network.meta_model(ReadingModel(read), 1, 10, 8)  # type: ignore[arg-type]
     assert {parameter.device.type for parameter in network.parameters()} == {"meta"}
     assert sum(parameter.numel() for parameter in network.parameters()) == 650
-    assert compatibility._probe_model(ReadingModel(read), 1, 10, 8) == (None, True)  # type: ignore[arg-type]
+    assert trial_network.try_network(ReadingModel(read), 1, 10, 8) == (None, True)  # type: ignore[arg-type]
     assert torch.equal(torch.random.get_rng_state(), before), "no random number of the run is drawn"
 
 
@@ -44,7 +44,7 @@ def test_error_of_a_constructor_is_reported_once() -> None:
     def fail(rates: torch.Tensor) -> list[float]:
         raise RuntimeError("size must be a multiple of 32")
 
-    reason, _ = compatibility._probe_model(ReadingModel(fail), 1, 10, 8)  # type: ignore[arg-type]
+    reason, _ = trial_network.try_network(ReadingModel(fail), 1, 10, 8)  # type: ignore[arg-type]
     assert reason == "size must be a multiple of 32"
 
 
@@ -54,7 +54,7 @@ def test_propagation_whose_features_exceed_the_memory_is_refused(
 ) -> None:
     """50 images of 3 x 32 x 32 pixels take 614,400 bytes in float32; the uint8 images and the model take less."""
     need = 50 * 3 * 32**2 * 4
-    monkeypatch.setattr(compatibility, "memory_limit_bytes", lambda: need if allowed else need - 1)
+    monkeypatch.setattr(memory_check, "memory_limit_bytes", lambda: need if allowed else need - 1)
     run_config = checked(
         "method=label_propagation", "dataset=cifar10", "dataset.root=.", "model.widths=[4]", "device=cpu"
     )
