@@ -34,7 +34,7 @@ from semisup.runtime.determinism import use_deterministic_algorithms
 from semisup.runtime.precision import configure_torch
 from semisup.training.evaluation import evaluate
 from semisup.training.state import State, TrainingConfig, TrainingData, make_context, restore, start
-from semisup.training.loop import training_step
+from semisup.training.step import training_step
 from tests.conftest import checked, choose, combinations, options, toy_problem
 from tests.fake_gpu import DEVICE, FakeGpu, fake_gpu, is_unrepeatable
 

@@ -15,7 +15,7 @@ from semisup.runtime import device_names
 from semisup.runtime.memory_limit import memory_limit_bytes
 from semisup.runtime.precision import choose_precision, require_device
 from semisup.training.evaluation import evaluate
-from semisup.training.loop import training_step
+from semisup.training.step import training_step
 from tests import test_devices
 from tests.conftest import checked, choose, combinations, options, toy_problem, value_of
 from tests.fake_gpu import MPS, fake_gpu

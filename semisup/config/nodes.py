@@ -5,7 +5,7 @@ from semisup.config.sections import CheckpointSettings, CollapseSettings, SweepS
 from semisup.core.inference import LabelerSettings
 from semisup.training.parent import ParentSettings
 from semisup.training.probe import ProbeSettings
-from semisup.training.state import TrainSettings
+from semisup.training.settings import TrainSettings
 
 GROUP_NODES = {group: group for group in registry.GROUPS} | {"weak": "augment"}
 """Node that holds an option of a config group -> the group."""

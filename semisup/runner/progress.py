@@ -11,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from semisup.core.events import EpochEnd, EvalEnd, Event, StepEnd
 from semisup.core.events import Progress as ProgressEvent
 from semisup.runner.notebook_output import NotebookOutput
-from semisup.training.state import TrainSettings
+from semisup.training.settings import TrainSettings
 
 T = TypeVar("T")
 

@@ -26,7 +26,8 @@ from semisup.core.probe_grids import GRIDS
 from semisup.core.types import Images
 from semisup.errors import SettingError, check_choice, check_range
 from semisup.training.evaluation import Evaluation, evaluate, finished_event, improves
-from semisup.training.state import SELECTION_METRICS, Best, TrainingConfig, TrainingData
+from semisup.training.settings import SELECTION_METRICS
+from semisup.training.state import Best, TrainingConfig, TrainingData
 
 MAX_ITERATIONS = 1000
 MISSING_LOGIT = -1e4

@@ -16,8 +16,8 @@ from semisup.images.on_disk import LazyImages
 from semisup.method import Position, unlabeled_batch
 from semisup.runner import data as run_data
 from semisup.runtime.precision import wrap_forward
-from semisup.training.loop import training_step
 from semisup.training.state import make_context, start
+from semisup.training.step import training_step
 from tests.conftest import checked, choose, combinations, compose, options, prepared, toy_problem
 from tests.test_independence import of, photos, run
 from tests.training.test_loop import everything, resumed_at, same_weights, settings

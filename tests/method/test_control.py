@@ -42,7 +42,7 @@ def labeled_steps(config: schema.RunConfig, problem: Any = None) -> list[Labeled
     labeled = False
     with pytest.MonkeyPatch.context() as patch:
         from semisup.core.sampling import epoch_batch
-        from semisup.training.loop import update_average
+        from semisup.training.step import update_average
 
         def record_index(*args: Any) -> torch.Tensor:
             indices.append(epoch_batch(*args))
@@ -57,7 +57,7 @@ def labeled_steps(config: schema.RunConfig, problem: Any = None) -> list[Labeled
                 inputs.append(args[0].detach())
 
         patch.setattr("semisup.method._protocol.epoch_batch", record_index)
-        patch.setattr("semisup.training.loop.update_average", record_decay)
+        patch.setattr("semisup.training.step.update_average", record_decay)
         state.student.register_forward_pre_hook(record_input)
         for event in train(problem, config.settings, state):
             labeled = labeled or isinstance(event, PoolLabeled)

@@ -10,9 +10,9 @@ from torch import Tensor
 from semisup.core.events import StepEnd
 from semisup.core.layer_depth import head_parameters
 from semisup.errors import SettingError
-from semisup.training import loop
 from semisup.training.loop import train
 from semisup.training.state import TrainingData, start
+from semisup.training.step import limit_gradient
 from tests.conftest import checked, toy_problem
 from tests.encoder.toy import ARCHITECTURE
 from tests.training.test_loop import everything, resumed_at, same_weights, settings
@@ -168,8 +168,8 @@ def test_gradient_is_scaled_to_the_largest_norm() -> None:
 
 @pytest.mark.parametrize("max_norm", [None, 1.0])
 def test_norm_is_zero_if_no_parameter_has_a_gradient(max_norm: float | None) -> None:
-    assert float(loop._limit_gradient([torch.nn.Parameter(torch.ones(2))], max_norm)) == 0
-    assert float(loop._limit_gradient([], max_norm)) == 0
+    assert float(limit_gradient([torch.nn.Parameter(torch.ones(2))], max_norm)) == 0
+    assert float(limit_gradient([], max_norm)) == 0
 
 
 # Accumulation ---------------------------------------------------------------------------------------------------------

@@ -217,17 +217,17 @@ def test_test_set_affects_no_selection() -> None:
 
 
 def test_test_set_is_read_once_at_the_end_with_the_best_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    import semisup.training.loop
+    import semisup.training.model_selection
 
     problem, chosen, seen = toy_problem(), settings(), []
-    real = semisup.training.loop.evaluate
+    real = semisup.training.model_selection.evaluate
 
     def spy(model: Any, images: Images, *more: Any) -> Any:
         if images is problem.test:
             seen.append({name: value.clone() for name, value in model.state_dict().items()})
         return real(model, images, *more)
 
-    monkeypatch.setattr(semisup.training.loop, "evaluate", spy)
+    monkeypatch.setattr(semisup.training.model_selection, "evaluate", spy)
     state = start(problem, chosen)
     list(train(problem, chosen, state))
     assert len(seen) == 1

@@ -8,7 +8,8 @@ import torch
 
 from semisup.core.events import EvalEnd, Finished, StepEnd
 from semisup.training.loop import train
-from semisup.training.state import SELECTION_METRICS, TrainingData, start
+from semisup.training.settings import SELECTION_METRICS
+from semisup.training.state import TrainingData, start
 from tests.conftest import checked, toy_problem
 
 SMALL = ("model.widths=[8,16]", "train.batch_size=4", "optimizer.lr=0.003", "method=supervised")
