@@ -258,7 +258,7 @@ def _is_parquet(path: Path) -> bool:
 
 
 def _print_ignored(ignored: dict[str, str]) -> None:
-    from semisup.images.scan import describe_ignored
+    from semisup.images.ignored_files import describe_ignored
 
     if text := describe_ignored(Counter(ignored.values())):
         print(f"semisup predict: {text}", file=sys.stderr)

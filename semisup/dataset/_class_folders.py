@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable
 from semisup.dataset._file_index import FileSplit
 from semisup.dataset._source import Source
 from semisup.errors import DataError, closest_match
-from semisup.images.scan import ImageFile, with_ignored
+from semisup.images.ignored_files import with_ignored
+from semisup.images.scan import ImageFile
 from semisup.text import counted
 
 BESIDE = "image beside the class folders"

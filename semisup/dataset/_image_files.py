@@ -25,10 +25,11 @@ from semisup.errors import DataError, SettingError, check_choice, check_range
 from semisup.images.cache import DecodedImages, ProgressCallback, no_progress, read, read_lists
 from semisup.images.decode import Pixels as Array
 from semisup.images.decode_settings import DecodeSettings
-from semisup.images.duplicates import IGNORE, ON_DUPLICATE, cached, find_duplicates, report_duplicates, to_report
+from semisup.images.duplicate_report import report_duplicates, to_report
+from semisup.images.duplicates import IGNORE, ON_DUPLICATE, cached, find_duplicates
+from semisup.images.ignored_files import describe_ignored
 from semisup.images.on_disk import LazyImages, PackedImages
 from semisup.images.pool import max_workers
-from semisup.images.scan import describe_ignored
 from semisup.runtime.memory_limit import local_process_count, memory_limit_bytes
 
 

@@ -9,7 +9,8 @@ from semisup.dataset._file_index import FileSplit
 from semisup.dataset._listing import Listing, SetNames
 from semisup.dataset._split_words import LABELED, TEST, UNLABELED, VALIDATION
 from semisup.errors import DataError, closest_match
-from semisup.images.scan import ImageFile, with_ignored
+from semisup.images.ignored_files import with_ignored
+from semisup.images.scan import ImageFile
 from semisup.text import counted
 
 REPEATED = "repeated row"

@@ -20,7 +20,8 @@ from semisup.dataset._listing import Listing, SetNames
 from semisup.dataset._other_sets import NO_CLASS, is_unlabeled, scan_unlabeled, unlabeled_test_set
 from semisup.dataset._source import Source, last_name
 from semisup.errors import DataError, SettingError, closest_match
-from semisup.images.scan import ImageFile, Scan, shown, with_ignored
+from semisup.images.ignored_files import with_ignored
+from semisup.images.scan import ImageFile, Scan, shown
 from semisup.text import printable
 
 EXPECTS = "train/<class>_1.jpg, val/..., test/..., or <class>_1.jpg in the root"

@@ -24,7 +24,8 @@ from semisup.dataset._table import read_available, read_table
 from semisup.dataset._table_columns import CLASS, FILE
 from semisup.dataset._table_rows import Table
 from semisup.errors import DataError, SettingError, closest_match
-from semisup.images.scan import OTHER_SUFFIX, OUTPUT_FOLDER, ImageFile, with_ignored
+from semisup.images.ignored_files import OTHER_SUFFIX, OUTPUT_FOLDER, with_ignored
+from semisup.images.scan import ImageFile
 from semisup.text import escape, escape_name
 
 EXPECTS = "train.csv, with columns of image files and classes, and the images"

@@ -21,8 +21,9 @@ from semisup.dataset._table_rows import class_name
 from semisup.errors import DataError
 from semisup.images.archive_listing import sample_name
 from semisup.images.decode import BadImageError
+from semisup.images.ignored_files import OTHER_SUFFIX
 from semisup.images.read_file import read_file
-from semisup.images.scan import OTHER_SUFFIX, ImageFile
+from semisup.images.scan import ImageFile
 from semisup.text import escape
 
 EXPECTS = "shards with a .cls or .json file for each image"

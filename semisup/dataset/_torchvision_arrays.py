@@ -26,7 +26,8 @@ from semisup.errors import check_choice
 from semisup.images.cache import ProgressCallback
 from semisup.images.decode import Pixels
 from semisup.images.decode_settings import DecodeSettings
-from semisup.images.duplicates import IGNORE, ON_DUPLICATE, DuplicateImage, equal_only, report_duplicates, to_report
+from semisup.images.duplicate_report import report_duplicates, to_report
+from semisup.images.duplicates import IGNORE, ON_DUPLICATE, DuplicateImage, equal_only
 
 CHUNK = 1024
 """Number of images that are copied, hashed and resized at once."""

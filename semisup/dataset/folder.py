@@ -33,7 +33,8 @@ from semisup.dataset._unlabeled_imbalance import select_long_tail
 from semisup.errors import SettingError, check_choice, check_range
 from semisup.images.archive_members import in_storage_order
 from semisup.images.decode_settings import DecodeSettings
-from semisup.images.scan import OUTPUT_FOLDER, ImageFile, shown
+from semisup.images.ignored_files import OUTPUT_FOLDER
+from semisup.images.scan import ImageFile, shown
 from semisup.text import escape
 
 

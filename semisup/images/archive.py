@@ -17,9 +17,10 @@ from semisup.images.archive_listing import ArchiveListing, put_below, sample_nam
 from semisup.images.archive_members import ArchivedImage, TarMember, ZipMember
 from semisup.images.decode import BadImageError
 from semisup.images.formats import SIGNATURE_BYTES, TGA_FOOTER, TGA_SUFFIX
+from semisup.images.ignored_files import reason_to_ignore
 from semisup.images.listing_cache import cached_listing
 from semisup.images.read_file import read_file, read_head
-from semisup.images.scan import is_hidden, reason_to_ignore, shown
+from semisup.images.scan import is_hidden, shown
 from semisup.images.tar_archive import (
     BLOCK,
     FOLDER,

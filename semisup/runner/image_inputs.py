@@ -17,8 +17,9 @@ from semisup.images.archive import is_archive, list_archives
 from semisup.images.decode import BadImageError, convert_image
 from semisup.images.decode_settings import DecodeSettings
 from semisup.images.formats import SUFFIXES
+from semisup.images.ignored_files import with_ignored
 from semisup.images.pool import DecodeResult, decode_files, max_workers
-from semisup.images.scan import ImageFile, image_file, scan, shown, with_ignored
+from semisup.images.scan import ImageFile, image_file, scan, shown
 
 
 class MemoryImage(NamedTuple):

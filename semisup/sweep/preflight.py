@@ -306,7 +306,7 @@ def _check_one(
         elsewhere: whether the job may run on another machine, with other devices.
     """
     from semisup.config import schema
-    from semisup.images.scan import describe_ignored
+    from semisup.images.ignored_files import describe_ignored
     from semisup.runner import compatibility
 
     run_config = schema.validate(without_hydra(config), elsewhere=elsewhere)

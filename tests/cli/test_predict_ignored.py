@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from semisup.images import scan
+from semisup.images import ignored_files
 from tests.conftest import Program
 from tests.images.zoo import heic
 
@@ -12,7 +12,7 @@ RUN = Path(__file__).parents[1] / "fixtures" / "run-0.1.0"
 
 
 def test_error_names_ignored_heic_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: Program) -> None:
-    monkeypatch.setattr(scan, "heif_version", lambda: None)
+    monkeypatch.setattr(ignored_files, "heif_version", lambda: None)
     (tmp_path / "photo.heic").write_bytes(heic())
     status, output = program("predict", str(RUN), ".")
     assert status == 2

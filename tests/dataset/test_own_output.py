@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from semisup.images.scan import OUTPUT_FOLDER, scan
+from semisup.images.ignored_files import OUTPUT_FOLDER
+from semisup.images.scan import scan
 from tests.conftest import Program
 
 SHORT = (

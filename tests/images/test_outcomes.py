@@ -20,8 +20,9 @@ from PIL import Image, ImageOps
 from semisup.images.decode import REASONS
 from semisup.images.decode_settings import DecodeSettings
 from semisup.images.formats import HEIC_HINT, SUFFIXES
+from semisup.images.ignored_files import OTHER_SUFFIX
 from semisup.images.pool import decode_files
-from semisup.images.scan import OTHER_SUFFIX, scan
+from semisup.images.scan import scan
 from semisup.text import escape_name
 from tests.images import outcomes
 from tests.images.outcomes import IGNORED, KINDS, NAMES, QUARANTINED, Kind, kind_of, specimens
