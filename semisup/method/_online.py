@@ -12,23 +12,22 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from semisup.core.batch_norm import freeze_bn_stats
 from semisup.core.device import to_device
 from semisup.core.events import Event
-from semisup.core.inference import apply_temperature, predict
-from semisup.core.sampling import gather_images, infinite_batch, num_batches
+from semisup.core.inference import apply_temperature
+from semisup.core.sampling import gather_images, infinite_batch
 from semisup.core.types import LabeledPredictions, PolicyContext, PolicyOutput, PseudoLabels, StateDict
 from semisup.errors import check_range
 from semisup.method._diagnostics import pool_labeled_event
-from semisup.method._losses import debias_logits, observe_selection
+from semisup.method._losses import observe_selection
 from semisup.method._policy import apply_policy, initial_memory, observe_labeled_loss, policy_memory, rejection
-from semisup.method._protocol import Position, StepLoss, TrainingContext, seed_dropout, unlabeled_sums
-from semisup.method.supervised import labeled_step_loss
+from semisup.method._protocol import Position, StepLoss, TrainingContext, unlabeled_sums
+from semisup.method.supervised import LabeledEpochs, labeled_step_loss
 from semisup.threshold import has_own_loss, starts_with_labels
 
 
 @dataclass(frozen=True)
-class OnlineMethod:
+class OnlineMethod(LabeledEpochs):
     """Base class with the settings and functions that all online methods share.
 
     Unlabeled batches are drawn from N + L images: the N unlabeled images, followed by the L labeled ones.
@@ -59,9 +58,6 @@ class OnlineMethod:
         size = len(training.unlabeled) + len(training.labeled)
         labels = empty_label_memory(size, training.num_classes)
         return labels | {"round": torch.tensor(0)} | initial_memory(training, size)
-
-    def steps_in_epoch(self, training: TrainingContext, memory: StateDict) -> int:
-        return num_batches(len(training.labeled), training.batch_size)
 
     def loss(self, training: TrainingContext, memory: StateDict, position: Position) -> tuple[StepLoss, StateDict]:
         if not self.uses_unlabeled or len(training.unlabeled) == 0:
@@ -108,15 +104,6 @@ class OnlineMethod:
         The factor is 1 if the setting `ramp` is 0.
         """
         return min(1.0, progress / self.ramp) if self.ramp > 0 else 1.0
-
-    def needs_evaluation(self, epoch: int) -> bool:
-        return False
-
-    def on_evaluation(
-        self, training: TrainingContext, memory: StateDict, position: Position, accuracy: float
-    ) -> Generator[Event, None, StateDict]:
-        yield from ()
-        return memory
 
     def report(
         self, training: TrainingContext, memory: StateDict, position: Position
@@ -249,99 +236,3 @@ def select_and_record(
         memory[f"last/{name}"].index_copy_(0, index, values)  # in place: copying N values at every step costs more
     memory = memory | {"last/threshold": selection.threshold.float()}
     return selection, memory
-
-
-class ForwardPass(NamedTuple):
-    """Results of the forward passes of a training step.
-
-    V is the number of unlabeled images with a strong view in the loss.
-
-    labeled: (B or more, K) float logits of all labeled views, with gradient
-    weak: (V, K) float logits of the weak views, after calibration and debiasing, without gradient
-    strong: (V, K) float logits of the strong views, with gradient
-    targets, weight: (V,), pseudo-labels and their weights
-    """
-
-    labeled: Tensor
-    weak: Tensor
-    strong: Tensor
-    targets: Tensor
-    weight: Tensor
-
-
-def forward_weak_strong(
-    training: TrainingContext,
-    memory: StateDict,
-    position: Position,
-    images: Tensor,
-    targets: Tensor,
-    batch: Batch,
-    skip_rejected: bool,
-    ema_teacher: bool,
-) -> tuple[ForwardPass, StateDict]:
-    """Compute pseudo-labels from weak views, and the student's logits of the strong views.
-
-    By default there is one forward pass of all labeled, weak and strong views, as in the papers, so that BatchNorm
-    normalizes them together. With `skip_rejected` or `ema_teacher`, the weak views have a separate pass first, without
-    gradient and without an effect on BatchNorm's running statistics.
-
-    Args:
-        images: (B, C, S, S) weak views of the labeled batch; other views of the same images may follow.
-        targets: (B,), classes of the labeled batch.
-        batch: the unlabeled batch.
-        skip_rejected: whether strong views of weight 0 are left out of the second pass.
-        ema_teacher: whether the weak views are labeled by the average of the student's weights, in eval mode (arXiv
-            2101.08482, section 3).
-
-    Returns:
-        The results of the passes, and the new memory of the method.
-    """
-    weak = training.view(training.weak, batch.pixels, "weak", position.step)
-    if not (skip_rejected or ema_teacher):
-        strong = training.view(training.augment, batch.pixels, "strong", position.step)
-        logits = training.student(torch.cat((images, weak, strong))).float()
-        labeled, weak_logits, strong_logits = logits.split((len(images), len(weak), len(strong)))
-        weak_logits, memory = debias_logits(training, memory, apply_temperature(weak_logits.detach(), memory))
-        selection, memory = select_and_record(
-            training, memory, position, predict(weak_logits), batch.index, labeled[: len(targets)], targets
-        )
-        return ForwardPass(labeled, weak_logits, strong_logits, selection.targets, selection.weight), memory
-    compute_logits = ema_logits if ema_teacher else no_grad_logits
-    labeled_logits, weak_logits = compute_logits(training, images[: len(targets)], weak)
-    weak_logits, memory = debias_logits(training, memory, apply_temperature(weak_logits, memory))
-    selection, memory = select_and_record(
-        training, memory, position, predict(weak_logits), batch.index, labeled_logits, targets
-    )
-    weight = selection.weight
-    selected = weight.nonzero().squeeze(1) if skip_rejected else torch.arange(len(weight), device=weight.device)
-    strong = training.view(training.augment, batch.pixels.index_select(0, selected), "strong", position.step)
-    seed_dropout(training.seed, position.step)  # dropout draws as if the weak views had had no pass
-    labeled, strong_logits = training.student(torch.cat((images, strong))).float().split((len(images), len(strong)))
-    weak_logits, chosen, weight = (each.index_select(0, selected) for each in (weak_logits, selection.targets, weight))
-    return ForwardPass(labeled, weak_logits, strong_logits, chosen, weight), memory
-
-
-@torch.no_grad()
-def ema_logits(training: TrainingContext, images: Tensor, weak: Tensor) -> tuple[Tensor | None, Tensor]:
-    """Compute logits with the averaged model (EMA of the student's weights), in eval mode and without gradient.
-
-    Returns:
-        Logits of the labeled images (None if the threshold policy does not use them), and logits of the weak views.
-    """
-    teacher = training.teacher.eval()
-    labeled = teacher(images).float() if training.policy.uses_labeled else None
-    return labeled, teacher(weak).float()
-
-
-@torch.no_grad()
-def no_grad_logits(training: TrainingContext, images: Tensor, weak: Tensor) -> tuple[Tensor | None, Tensor]:
-    """Compute logits with the student, without gradient.
-
-    Returns:
-        Logits of the labeled images (None if the threshold policy does not use them), and logits of the weak views.
-    """
-    with freeze_bn_stats(training.student):
-        if not training.policy.uses_labeled:
-            return None, training.student(weak).float()
-        labeled, logits = training.student(torch.cat((images, weak))).float().split((len(images), len(weak)))
-    return labeled, logits

@@ -9,9 +9,11 @@ threshold=fixed this is FixMatch; with threshold=flexmatch, freematch, softmatch
 paper.
 
 AdaMatch (arXiv 2106.04732) is threshold=adamatch with strong_labeled=true, logit_interpolation=true, ramp=0.5 and
-ramp_shape=cosine. The setting `logit_interpolation` replaces the logits of the labeled images by s * z + (1 - s) * z':
-z are their logits in the pass of all images, z' are their logits in a pass of the labeled images only, and s ~ U(0, 1)
-is drawn for each logit.
+ramp_shape=cosine. In the labeled loss, the setting `logit_interpolation` replaces the logits of the labeled images by
+s * z + (1 - s) * z': z are their logits in the pass of all images, z' are their logits in a pass of the labeled images
+only, and s ~ U(0, 1) is drawn for each logit. The threshold policy uses z (with skip_rejected=true, the logits of the
+pass without gradient). In the authors' code (google-research/adamatch), it uses the interpolated logits. The two are
+equal in a model without BatchNorm and dropout.
 """
 
 from dataclasses import dataclass
@@ -27,13 +29,9 @@ from semisup.core.rng import torch_generator
 from semisup.core.types import StateDict
 from semisup.errors import check_choice
 from semisup.method._losses import labeled_cross_entropy, pseudo_label_cross_entropy
-from semisup.method._online import (
-    OnlineMethod,
-    UnlabeledLoss,
-    forward_weak_strong,
-    unlabeled_batch,
-)
+from semisup.method._online import OnlineMethod, UnlabeledLoss, unlabeled_batch
 from semisup.method._protocol import Position, StepLoss, TrainingContext, labeled_sums
+from semisup.method._weak_strong import forward_weak_strong
 
 
 @dataclass(frozen=True)

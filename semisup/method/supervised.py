@@ -12,23 +12,11 @@ from semisup.method._losses import labeled_cross_entropy
 from semisup.method._protocol import Position, StepLoss, TrainingContext, labeled_sums
 
 
-@dataclass(frozen=True)
-class Supervised:
-    """Supervised training; it has no settings."""
-
-    uses_unlabeled: ClassVar[bool] = False
-    uses_weak: ClassVar[bool] = False
-    needs_ema: ClassVar[bool] = False
-    labels_only_settings: ClassVar[tuple[str, ...]] = ()
-
-    def init(self, training: TrainingContext) -> StateDict:
-        return {}
+class LabeledEpochs:
+    """Base class of methods that never label the whole unlabeled set: an epoch is one pass over the labeled images."""
 
     def steps_in_epoch(self, training: TrainingContext, memory: StateDict) -> int:
         return num_batches(len(training.labeled), training.batch_size)
-
-    def loss(self, training: TrainingContext, memory: StateDict, position: Position) -> tuple[StepLoss, StateDict]:
-        return labeled_step_loss(training, position, training.augment), memory
 
     def needs_evaluation(self, epoch: int) -> bool:
         return False
@@ -44,6 +32,22 @@ class Supervised:
     ) -> Generator[Event, None, StateDict]:
         yield from ()
         return memory
+
+
+@dataclass(frozen=True)
+class Supervised(LabeledEpochs):
+    """Supervised training; it has no settings."""
+
+    uses_unlabeled: ClassVar[bool] = False
+    uses_weak: ClassVar[bool] = False
+    needs_ema: ClassVar[bool] = False
+    labels_only_settings: ClassVar[tuple[str, ...]] = ()
+
+    def init(self, training: TrainingContext) -> StateDict:
+        return {}
+
+    def loss(self, training: TrainingContext, memory: StateDict, position: Position) -> tuple[StepLoss, StateDict]:
+        return labeled_step_loss(training, position, training.augment), memory
 
 
 def labeled_step_loss(training: TrainingContext, position: Position, augment: Augment) -> StepLoss:

@@ -32,9 +32,10 @@ from semisup.method._losses import (
     labeled_cross_entropy,
     pseudo_label_cross_entropy,
 )
-from semisup.method._online import OnlineMethod, UnlabeledLoss, forward_weak_strong, unlabeled_batch
+from semisup.method._online import OnlineMethod, UnlabeledLoss, unlabeled_batch
 from semisup.method._policy import align_logits
 from semisup.method._protocol import Position, StepLoss, TrainingContext, labeled_sums
+from semisup.method._weak_strong import forward_weak_strong
 
 TSA_SCHEDULES: dict[str, Callable[[float], float]] = {
     "linear": lambda t: t,
