@@ -8,71 +8,70 @@ weight decay, as in timm.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
 from torch import nn
 from torch.nn import Parameter
 
+from semisup.core.added_setting import added
 from semisup.core.layer_depth import head_parameters, layer_depths
 from semisup.errors import SettingError, check_range
-
-
-def check_rates(lr: float, head_lr: float | None, layer_decay: float) -> None:
-    """Check the settings of the learning rates, which all optimizers have.
-
-    Raises:
-        SettingError: a setting is outside its range.
-    """
-    check_range("lr", lr, 0, above=True)
-    check_range("head_lr", head_lr, 0, above=True)
-    check_range("layer_decay", layer_decay, 0, 1, above=True)
-
 
 EMBEDDINGS = ("class_token", "pos_embedding", "relative_position_bias_table")
 """Parameters of torchvision's networks without weight decay, as in torchvision's reference training."""
 
 
-def parameter_groups(
-    model: nn.Module,
-    weight_decay: float,
-    *,
-    decay_norm_and_bias: bool,
-    layer_decay: float,
-    head_scale: float = 1.0,
-) -> list[dict[str, Any]]:
-    """Divide the trained parameters of a model into groups for a torch optimizer.
+@dataclass(frozen=True)
+class Grouped:
+    """Base class with the settings of learning rates and weight decay, which all optimizers have.
 
-    Each group has an entry `lr_scale`, above 0: the factor of its learning rate.
-
-    Args:
-        decay_norm_and_bias: False = no weight decay on parameters of one dimension (biases, normalization layers).
-        layer_decay: in (0, 1], learning rate of a block divided by that of the next block; 1 = the same for all.
-        head_scale: `lr_scale` of the classifier layers; 1 = that of the block that contains them.
-
-    Raises:
-        SettingError: layer_decay is below 1, but the layers of the network are not divided into blocks.
+    decay_norm_and_bias: False = no weight decay on parameters of one dimension (biases, normalization layers)
+    layer_decay: in (0, 1], learning rate of a block divided by that of the next block; 1 = the same for all
+    head_lr: learning rate of the classifier layers; None = that of the block that contains them
     """
-    scale = dict.fromkeys(model.parameters(), 1.0)
-    if layer_decay < 1:
-        if (depth := layer_depths(model)) is None:
-            raise SettingError(
-                "optimizer.layer_decay",
-                layer_decay,
-                "must be 1 for this architecture, which timm does not divide into blocks",
-            )
-        last = max(depth.values())
-        scale = {parameter: layer_decay ** (last - depth[parameter]) for parameter in scale}
-    if head_scale != 1:
-        scale |= dict.fromkeys(head_parameters(model), head_scale)
-    never = _undecayed(model)
-    groups: dict[tuple[float, float], list[Parameter]] = {}
-    for parameter in model.parameters():
-        if parameter.requires_grad:
-            decayed = parameter not in never and (decay_norm_and_bias or parameter.ndim > 1)
-            decay = weight_decay if decayed else 0.0
-            groups.setdefault((scale[parameter], decay), []).append(parameter)
-    return [{"params": each, "lr_scale": factor, "weight_decay": decay} for (factor, decay), each in groups.items()]
+
+    lr: float
+    weight_decay: float
+    decay_norm_and_bias: bool
+    layer_decay: float
+    head_lr: float | None = field(metadata=added(None))
+
+    def __post_init__(self) -> None:
+        check_range("lr", self.lr, 0, above=True)
+        check_range("head_lr", self.head_lr, 0, above=True)
+        check_range("layer_decay", self.layer_decay, 0, 1, above=True)
+        check_range("weight_decay", self.weight_decay, 0)
+
+    def groups(self, model: nn.Module) -> list[dict[str, Any]]:
+        """Divide the trained parameters of a model into groups for a torch optimizer.
+
+        Each group has an entry `lr_scale`, above 0: the factor of its learning rate.
+
+        Raises:
+            SettingError: layer_decay is below 1, but the layers of the network are not divided into blocks.
+        """
+        scale = dict.fromkeys(model.parameters(), 1.0)
+        if self.layer_decay < 1:
+            if (depth := layer_depths(model)) is None:
+                raise SettingError(
+                    "optimizer.layer_decay",
+                    self.layer_decay,
+                    "must be 1 for this architecture, which timm does not divide into blocks",
+                )
+            last = max(depth.values())
+            scale = {parameter: self.layer_decay ** (last - depth[parameter]) for parameter in scale}
+        if self.head_lr is not None and self.head_lr != self.lr:
+            scale |= dict.fromkeys(head_parameters(model), self.head_lr / self.lr)
+        never = _undecayed(model)
+        groups: dict[tuple[float, float], list[Parameter]] = {}
+        for parameter in model.parameters():
+            if parameter.requires_grad:
+                decayed = parameter not in never and (self.decay_norm_and_bias or parameter.ndim > 1)
+                decay = self.weight_decay if decayed else 0.0
+                groups.setdefault((scale[parameter], decay), []).append(parameter)
+        return [{"params": each, "lr_scale": factor, "weight_decay": decay} for (factor, decay), each in groups.items()]
 
 
 def _undecayed(model: nn.Module) -> set[Parameter]:
