@@ -11,15 +11,15 @@ validation accuracy, best first. If all runs have another metric as `train.selec
 balanced accuracy, gains are in points of balanced accuracy, too (`selection.py`).
 """
 
-import math
-import statistics
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from semisup.analysis.ensembles import ensemble_accuracy
 from semisup.analysis.folds import repeated_by
 from semisup.analysis.gains import BASELINE, CONTROL, KINDS, LABELS_ONLY, Gain, Pair, estimate_gains
+from semisup.analysis.reference_groups import PROBE, ReferenceGroup, control_name, group_references, roles_of
+from semisup.analysis.rows import ReferenceGain, Row, accuracy_difference, pair_runs
 from semisup.analysis.run_settings import (
     LENGTHS,
     FlatSettings,
@@ -32,127 +32,11 @@ from semisup.analysis.run_settings import (
 from semisup.analysis.runs import ACCURACY, NO_ACCURACY, Run
 from semisup.analysis.selection import selection_note, with_selection
 from semisup.analysis.selection_stability import SelectionStability, selection_stability
+from semisup.analysis.spread import Replicate, mean_validation_score
 from semisup.analysis.stored_predictions import StoredPredictions
-from semisup.core.probe_grids import NAMES
-
-Replicate = tuple[int, int]
-"""Seed and cross-validation fold of a run; the fold is -1 without cross-validation."""
 
 REFIT = f"refit: {NO_ACCURACY}"
 """Role of a run with `train.refit`, which trains on the validation images, too."""
-
-PROBE = "probe.classifier"
-
-OLD_CONTROL = "strongly augmented control"
-"""Name of the control of runs of version 0.1.0: supervised training with the augmentation of the run."""
-
-
-@dataclass(frozen=True)
-class Spread:
-    """Mean and sample standard deviation over seeds; the deviation of a single value is None."""
-
-    mean: float
-    deviation: float | None
-    count: int
-
-
-def summarize(values: Iterable[float | None]) -> Spread | None:
-    """Compute the mean and spread of the values that are not None; return None if all values are None."""
-    present = [value for value in values if value is not None]
-    if not present:
-        return None
-    return Spread(statistics.fmean(present), statistics.stdev(present) if len(present) > 1 else None, len(present))
-
-
-@dataclass(frozen=True)
-class ReferenceGain:
-    """Gain of a finished run over a reference run (a run on labels only, with which it is compared).
-
-    other: the reference run; None if there is none
-    points: the gain in percentage points; None unless the reference run is finished
-    """
-
-    other: Run | None
-    points: float | None
-
-    @property
-    def state(self) -> str:
-        """Status of the reference run, such as `done` or `failed`; "missing" if there is no reference run."""
-        return "missing" if self.other is None else self.other.status
-
-    @property
-    def finished(self) -> Run | None:
-        """The reference run if it is finished, else None."""
-        return self.other if self.other is not None and self.other.done else None
-
-
-@dataclass(frozen=True)
-class Row:
-    """Finished runs of one setting. They differ only in seed and cross-validation fold, and are sorted by both."""
-
-    settings: FlatSettings  # values of the keys that differ between rows, if the runs have them
-    runs: tuple[Run, ...]
-    controls: tuple[ReferenceGain, ...]  # gain of each run over its control; empty for labels-only runs
-    baselines: tuple[ReferenceGain, ...]
-    labels_only: tuple[ReferenceGain, ...] = ()  # gains over the best labels-only runs
-    gains: Mapping[str, Gain] = field(default_factory=dict)  # kind of reference run -> gain, if known
-    ensemble: float | None = None  # test accuracy of the mean of the seeds' probabilities, in [0, 1]; None = unknown
-
-    def references(self, kind: str) -> tuple[ReferenceGain, ...]:
-        """Return the gain of each run of this row over its reference run of one kind; () for a labels-only row."""
-        return {CONTROL: self.controls, LABELS_ONLY: self.labels_only, BASELINE: self.baselines}[kind]
-
-    @property
-    def split(self) -> str:
-        return split_of(self.runs)
-
-    def accuracy(self, split: str) -> Spread | None:
-        return summarize(run.accuracy(split) for run in self.runs)
-
-    def score(self, split: str) -> Spread | None:
-        """Return mean and spread of the metric in which gains are measured: accuracy or balanced accuracy."""
-        return summarize(run.score(split) for run in self.runs)
-
-    @property
-    def selection_value(self) -> Spread | None:
-        """Mean and spread of the validation metric by which rows are ranked."""
-        return summarize(run.selection_value for run in self.runs)
-
-    def mean(self, name: str) -> float | None:
-        spread = summarize(run.seconds if name == "seconds" else run.number(name) for run in self.runs)
-        return spread.mean if spread else None
-
-    @property
-    def best_run(self) -> Run:
-        """The run with the best validation score; if there are several, the one with the lowest seed."""
-        return max(self.runs, key=lambda run: (mean_validation_score([run]), -(run.seed or 0)))
-
-
-@dataclass(frozen=True)
-class ReferenceGroup:
-    """Reference runs of one kind, such as controls, that differ only in seed and number of steps."""
-
-    kind: str  # control, best labels-only, baseline, or the name of a probe
-    settings: FlatSettings
-    runs: tuple[Run, ...]
-    ensemble: float | None = None  # as in `Row`
-
-    @property
-    def name(self) -> str:
-        """Name of this kind of reference run in reports."""
-        return control_name(self.runs) if self.kind == CONTROL else self.kind
-
-    @property
-    def split(self) -> str:
-        return split_of(self.runs)
-
-    @property
-    def accuracy(self) -> Spread | None:
-        """Mean and spread of the accuracy, or balanced accuracy, over seeds.
-
-        Runs of the same seed, which have different numbers of steps, are averaged first.
-        """
-        return over_seeds(self.runs, self.split)
 
 
 @dataclass(frozen=True)
@@ -207,12 +91,6 @@ class Comparison:
         return self.flats[str(run.folder)]
 
 
-def control_name(runs: Iterable[Run]) -> str:
-    """Return how reports name the runs' controls: `control`, or OLD_CONTROL if semisup 0.1.0 trained all runs."""
-    definitions = [run.config.get("definitions", 1) for run in runs]
-    return OLD_CONTROL if definitions and max(definitions) < 2 else CONTROL
-
-
 def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
     """Compare runs on one data set: compute gains over reference runs, group runs into rows, and sort the rows.
 
@@ -249,7 +127,7 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
         for run, reference in zip(row.runs, row.labels_only, strict=False):
             pairs[str(run.folder)][LABELS_ONLY] = reference
     probes = [run for run in finished if PROBE in flats[str(run.folder)] and run.id in reference_ids]
-    references = _references(rows, columns, flats, [run for runs in labels_only.values() for run in runs], probes)
+    references = group_references(rows, columns, flats, [run for runs in labels_only.values() for run in runs], probes)
     references = [replace(group, ensemble=ensemble_accuracy(group.runs, stored)) for group in references]
     return Comparison(
         runs=runs,
@@ -259,7 +137,7 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
         references=references,
         unfinished=[run for run in runs if not run.done],
         references_of=pairs,
-        roles=_roles(references) | {run.id: REFIT for run in runs if run.refit},
+        roles=roles_of(references) | {run.id: REFIT for run in runs if run.refit},
         data_set=data_set,
         stability=_stability(rows, columns, stored),
         select_by=runs[0].select_by if runs else ACCURACY,
@@ -356,7 +234,7 @@ def with_gains(rows: list[Row], stored: StoredPredictions) -> list[Row]:
             [
                 Pair(run, other, points)
                 for run, reference in zip(row.runs, row.references(kind), strict=False)
-                if (other := reference.finished) and (points := _difference(run, other, row.split)) is not None
+                if (other := reference.finished) and (points := accuracy_difference(run, other, row.split)) is not None
             ]
             for row in rows
         ]
@@ -364,11 +242,6 @@ def with_gains(rows: list[Row], stored: StoredPredictions) -> list[Row]:
             if gain is not None:
                 gains[number][kind] = gain
     return [replace(row, gains=of_row) for row, of_row in zip(rows, gains, strict=True)]
-
-
-def split_of(runs: Iterable[Run]) -> str:
-    """Return `test` if every run has a test accuracy, else `validation`."""
-    return "test" if all(run.accuracy("test") is not None for run in runs) else "validation"
 
 
 def _one_each(runs: list[Run]) -> list[Run]:
@@ -387,112 +260,3 @@ def _row(
     gains = [pairs[str(run.folder)] for run in runs if str(run.folder) in pairs]
     controls, baselines = tuple(pair[CONTROL] for pair in gains), tuple(pair[BASELINE] for pair in gains)
     return Row({key: flat[key] for key in columns if key in flat}, runs, controls, baselines)
-
-
-def pair_runs(run: Run, other: Run | None) -> ReferenceGain:
-    """Compute the gain of a finished run over a reference run of the same seed.
-
-    The gain is measured on the test set if both runs have a test accuracy, else on the validation set. Both runs must
-    have the same `select_by`.
-    """
-    if other is None or not other.done:
-        return ReferenceGain(other, None)
-    return ReferenceGain(other, _difference(run, other, split_of((run, other))))
-
-
-def _difference(run: Run, other: Run, split: str) -> float | None:
-    """Compute the accuracy, or balanced accuracy, of `run` minus that of `other`, in percentage points.
-
-    Returns:
-        None if one of the runs has no accuracy on this split.
-    """
-    accuracy, reference = run.score(split), other.score(split)
-    return None if accuracy is None or reference is None else 100 * (accuracy - reference)
-
-
-def _references(
-    rows: list[Row], columns: list[str], flats: dict[str, FlatSettings], labels_only: list[Run], probes: list[Run]
-) -> list[ReferenceGroup]:
-    """Group the reference runs by kind and settings: controls, best labels-only runs, baselines, then probes.
-
-    Probes are classifiers fitted to the features of an encoder.
-    """
-    groups: dict[tuple[str, str], dict[str, Run]] = defaultdict(dict)
-    for row in rows:
-        for kind in (CONTROL, BASELINE):
-            for run in filter(None, (pair.finished for pair in row.references(kind))):
-                groups[kind, settings_but_length(flats[str(run.folder)])][run.id] = run
-    shown = [key for key in columns if not key.startswith(("train.", "method.", "threshold."))]
-    references = []
-    for (kind, _), group in groups.items():
-        runs = tuple(group.values())
-        keys = [key for key in shown if kind == CONTROL or not key.startswith("augment.")]
-        references.append(ReferenceGroup(kind, _named(flats[str(runs[0].folder)], keys), runs))
-    references = _with_differences(references, columns, flats)
-    if labels_only:
-        flat = flats[str(labels_only[0].folder)]
-        names = ["method.name", "augment.name", "augment.strength"]
-        settings = {PROBE: flat[PROBE]} if PROBE in flat else _named(flat, names)
-        references.append(ReferenceGroup(LABELS_ONLY, settings, tuple(labels_only)))
-    for run in probes:
-        flat = flats[str(run.folder)]
-        groups[NAMES[flat[PROBE]], settings_but_length(flat)][run.id] = run
-    references += [
-        ReferenceGroup(kind, {}, tuple(group.values())) for (kind, _), group in groups.items() if kind not in KINDS
-    ]
-    order = [*KINDS, *NAMES.values()]
-    references.sort(key=lambda group: (order.index(group.kind), [sort_key(group.settings.get(key)) for key in shown]))
-    return references
-
-
-def _with_differences(
-    references: list[ReferenceGroup], columns: list[str], flats: dict[str, FlatSettings]
-) -> list[ReferenceGroup]:
-    """Add the settings in which reference runs of one kind differ, if they have the same settings so far."""
-    alike: dict[tuple[str, str], list[FlatSettings]] = defaultdict(list)
-    for group in references:
-        alike[group.kind, canonical(group.settings)].append(flats[str(group.runs[0].folder)])
-    result = []
-    for group in references:
-        others, own = alike[group.kind, canonical(group.settings)], flats[str(group.runs[0].folder)]
-        keys = [key for key in columns if len({canonical(flat.get(key)) for flat in others}) > 1]
-        result.append(replace(group, settings=group.settings | _named(own, keys)))
-    return result
-
-
-def _named(flat: FlatSettings, keys: list[str]) -> FlatSettings:
-    return {key: flat[key] for key in keys if key in flat}
-
-
-def _roles(references: list[ReferenceGroup]) -> dict[str, str]:
-    """Map the id of each reference run to its kinds, such as `control` or `control and best labels-only`."""
-    kinds: dict[str, dict[str, None]] = defaultdict(dict)
-    for group in references:
-        for run in group.runs:
-            kinds[run.id][group.name] = None
-    return {id_: " and ".join(names) for id_, names in kinds.items()}
-
-
-def over_seeds(runs: Iterable[Run], split: str) -> Spread | None:
-    """Compute mean and spread of the accuracy, or balanced accuracy, over seeds.
-
-    Several runs with the same seed are averaged first.
-    """
-    return _over_seeds(runs, lambda run: run.score(split))
-
-
-def mean_validation_score(runs: Iterable[Run]) -> float:
-    """Average the validation scores of runs over seeds; -inf if no run has one. Higher is better.
-
-    Several runs with the same seed are averaged first.
-    """
-    value = _over_seeds(runs, lambda run: run.validation_score)
-    return value.mean if value else -math.inf
-
-
-def _over_seeds(runs: Iterable[Run], value: Callable[[Run], float | None]) -> Spread | None:
-    by_seed: dict[Replicate, list[float | None]] = defaultdict(list)
-    for run in {run.id: run for run in runs}.values():
-        by_seed[run.replicate].append(value(run))
-    means = [summarize(values) for values in by_seed.values()]
-    return summarize(spread.mean for spread in means if spread)

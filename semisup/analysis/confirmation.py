@@ -9,7 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from semisup.analysis.comparison import Comparison, Row, compare_runs, pair_runs, with_gains
+from semisup.analysis.comparison import Comparison, compare_runs, with_gains
+from semisup.analysis.rows import Row, pair_runs
 from semisup.analysis.run_settings import canonical, flatten
 from semisup.analysis.runs import PARSE_ERRORS, find_runs, read_runs
 from semisup.analysis.stored_predictions import StoredPredictions

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from semisup.analysis.advice.concentration import Concentration
     from semisup.analysis.advice.labels_alone import LabelsAlone
     from semisup.analysis.advice.out_of_class import OutOfClass
-    from semisup.analysis.comparison import Row
+    from semisup.analysis.rows import Row
     from semisup.analysis.runs import Run
 
 IMAGES = "images/"
@@ -85,8 +85,8 @@ def halving_commands(advice: "Advice", case: "Case") -> list[str]:
 
 def _for_labels_alone(finding: "LabelsAlone", case: "Case") -> list[str]:
     from semisup.analysis.advice.labels_alone import Verdict
-    from semisup.analysis.comparison import mean_validation_score
     from semisup.analysis.confirmation import FEWEST_SEEDS, MOST_SEEDS
+    from semisup.analysis.spread import mean_validation_score
 
     confirm = f"semisup confirm {shell_quote(case.folder)}"
     can_confirm = case.alone and not finding.confirmed and case.folder.resolve() not in _folders(finding.row.runs)

@@ -11,7 +11,8 @@ from semisup.record.status import RECORDED_STATUSES, RunStatus
 from semisup.text import counted, printable, shell_quote
 
 if TYPE_CHECKING:
-    from semisup.analysis.comparison import Comparison, ReferenceGain, Row
+    from semisup.analysis.comparison import Comparison
+    from semisup.analysis.rows import ReferenceGain, Row
     from semisup.analysis.runs import Run
 
 REFIT_SETTINGS: dict[str, Any] = {
@@ -94,7 +95,7 @@ def next_commands(comparison: "Comparison") -> list[str]:
 
     If the best setting was trained on several folds, its runs are recommended together.
     """
-    from semisup.report.wording import format_selection
+    from semisup.report.format_numbers import format_selection
 
     # the fold with the best accuracy may only have the easiest validation images
     row = comparison.best
@@ -130,7 +131,7 @@ def _better_reference(comparison: "Comparison", runs: "Sequence[Run]") -> "list[
     Returns:
         The reference runs of the best kind, if their score is better than that of `runs`; else [].
     """
-    from semisup.analysis.comparison import mean_validation_score
+    from semisup.analysis.spread import mean_validation_score
 
     accuracies: dict[str, list[Run]] = {}
     for run in runs:

@@ -7,9 +7,9 @@ import torch
 
 from semisup.labeling.review import ReviewedImage
 from semisup.labeling.run_data import ImageSet, RunData
+from semisup.report.format_numbers import format_percent
 from semisup.report.html.page import render_page
 from semisup.report.html.thumbnails import data_uri
-from semisup.report.wording import format_percent
 from semisup.text import printable
 
 MAX_THUMBNAILS = 200

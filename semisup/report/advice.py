@@ -10,8 +10,8 @@ from semisup.analysis.advice.labels_alone import LabelsAlone, Verdict
 from semisup.analysis.advice.more_labels import MORE, MoreLabels
 from semisup.analysis.advice.out_of_class import OutOfClass
 from semisup.analysis.advice.validation_size import ValidationSize, Z
-from semisup.analysis.comparison import Row
 from semisup.analysis.folds import repetitions
+from semisup.analysis.rows import Row
 from semisup.analysis.run_settings import format_settings
 from semisup.report.wording import measure_name
 from semisup.text import counted, escape, listed

@@ -11,13 +11,16 @@ import os
 from pathlib import Path
 from typing import Any
 
-from semisup.analysis.comparison import Comparison, ReferenceGain, ReferenceGroup, Row, Spread
+from semisup.analysis.comparison import Comparison
 from semisup.analysis.datasets import dataset_label
 from semisup.analysis.gains import BASELINE, CONTROL, LABELS_ONLY
+from semisup.analysis.reference_groups import ReferenceGroup
+from semisup.analysis.rows import ReferenceGain, Row
 from semisup.analysis.runs import ACCURACY, Run
+from semisup.analysis.spread import Spread
 from semisup.core.csv_cells import protect_cell
 from semisup.record import finite
-from semisup.report.wording import mean_gain
+from semisup.report.format_numbers import mean_gain
 from semisup.text import escape_line
 
 SCHEMA = 1

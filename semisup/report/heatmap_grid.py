@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from semisup.analysis.comparison import Comparison, Row, Spread, over_seeds
+from semisup.analysis.comparison import Comparison
 from semisup.analysis.gains import CONTROL as OVER_CONTROL
+from semisup.analysis.rows import Row
 from semisup.analysis.run_settings import FlatSettings, canonical, settings_but_length, sort_key
 from semisup.analysis.runs import Run
-from semisup.report.wording import format_mean_std, mean_gain, missing_reason
+from semisup.analysis.spread import Spread, over_seeds
+from semisup.report.format_numbers import format_mean_std, mean_gain, missing_reason
 from semisup.text import escape
 
 MAX_VALUES = 24  # maximum number of values along an axis, in a PNG

@@ -12,7 +12,7 @@ from semisup.analysis.run_settings import canonical, flatten
 from semisup.analysis.runs import NO_ACCURACY, PARSE_ERRORS, Run, as_number, read_run
 from semisup.config.nodes import GROUP_NODES
 from semisup.record.run_check import check_run
-from semisup.report.wording import format_number, format_percent
+from semisup.report.format_numbers import format_number, format_percent
 from semisup.text import printable, shell_quote
 
 BLOCKS, LETTERS = "▁▂▃▄▅▆▇█", "_.-:=+*#"

@@ -8,20 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from semisup.analysis.comparison import (
-    Comparison,
-    ReferenceGain,
-    ReferenceGroup,
-    Row,
-    Spread,
-    mean_validation_score,
-    summarize,
-)
+from semisup.analysis.comparison import Comparison
 from semisup.analysis.gains import BASELINE, CONTROL, KINDS, LABELS_ONLY
+from semisup.analysis.reference_groups import ReferenceGroup
+from semisup.analysis.rows import ReferenceGain, Row
 from semisup.analysis.runs import ACCURACY, BALANCED_ACCURACY, Run, as_number
 from semisup.analysis.selection import METRIC_NAMES
+from semisup.analysis.spread import Spread, mean_validation_score, summarize
 from semisup.record.status import RunStatus
-from semisup.report.wording import format_gain, format_mean_std, format_number
+from semisup.report.format_numbers import format_gain, format_mean_std, format_number
 from semisup.text import printable, shell_quote
 
 Link = Callable[[Path], str]

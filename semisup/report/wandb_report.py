@@ -11,9 +11,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from semisup.analysis.comparison import Comparison, Row
+from semisup.analysis.comparison import Comparison
 from semisup.analysis.confirmation import read_confirmation
 from semisup.analysis.gains import evidence
+from semisup.analysis.rows import Row
 from semisup.config.settings_objects import build_option
 from semisup.errors import DataError, SettingError
 from semisup.record.reader import read_config

@@ -19,18 +19,20 @@ import yaml
 from PIL import Image
 from rich.console import Console
 
-from semisup.analysis.comparison import Comparison, compare_runs, over_seeds, summarize
+from semisup.analysis.comparison import Comparison, compare_runs
 from semisup.analysis.gains import LABELS_ONLY, evidence
 from semisup.analysis.run_history import chosen_before_selection
 from semisup.analysis.runs import find_runs, read_run, read_runs
+from semisup.analysis.spread import over_seeds, summarize
 from semisup.cli.compare import compare
 from semisup.config.controls import baseline_config, control_config, labels_only_configs
 from semisup.config.run_id import run_id
 from semisup.errors import DataError, RecordError, SettingError
 from semisup.report.figures.heatmap import draw_heatmap, legend
+from semisup.report.format_numbers import format_mean_std, mean_gain, missing_reason
 from semisup.report.heatmap_grid import CONTROL, SEVERAL, choose_axes, make_grid
 from semisup.report.terminal_tables import MAX_ROWS
-from semisup.report.wording import format_mean_std, mean_gain, missing_reason, summary_sentence
+from semisup.report.wording import summary_sentence
 from semisup.runtime.liveness import this_process
 from tests import preloaded
 from tests.report.run_maker import make, make_with_references, plain_of, store

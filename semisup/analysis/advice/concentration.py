@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from scipy import special  # scipy.stats takes four times as long to import
 
 from semisup.analysis.advice.case import Case, NoFinding
-from semisup.analysis.comparison import Row
 from semisup.analysis.pseudo_label_history import read_label_history
+from semisup.analysis.rows import Row
 from semisup.analysis.run_history import class_names, confusion_matrix, last_class_rows
 from semisup.analysis.runs import Run
 

@@ -15,12 +15,13 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from semisup.analysis.advice.case import Case, NoFinding
-from semisup.analysis.comparison import Row, summarize
 from semisup.analysis.confirmation import read_confirmation
 from semisup.analysis.diagnosis import unused_reason
 from semisup.analysis.gains import LABELS_ONLY, Gain, seeds_to_detect
 from semisup.analysis.intervals import Interval
+from semisup.analysis.rows import Row
 from semisup.analysis.runs import Run
+from semisup.analysis.spread import summarize
 
 NAME = "pseudo-labels against labels alone"
 NEGLIGIBLE = 2.0

@@ -22,11 +22,12 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from semisup.analysis.advice.case import LABELS, Case, NoFinding, image_count
-from semisup.analysis.comparison import Row, split_of, summarize
 from semisup.analysis.gains import LABELS_ONLY, Pair, shared_image_means
 from semisup.analysis.intervals import Interval, paired_interval
+from semisup.analysis.rows import Row, split_of
 from semisup.analysis.run_settings import LENGTHS, canonical, flatten
 from semisup.analysis.runs import Run
+from semisup.analysis.spread import summarize
 from semisup.config.run_id import dataset_keys
 from semisup.dataset import KeyRole
 

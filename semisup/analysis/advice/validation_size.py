@@ -23,7 +23,7 @@ import numpy
 from numpy.typing import NDArray
 
 from semisup.analysis.advice.case import Case, NoFinding
-from semisup.analysis.comparison import Row
+from semisup.analysis.rows import Row
 from semisup.analysis.runs import ACCURACY, BALANCED_ACCURACY, Run
 from semisup.analysis.stored_predictions import StoredPredictions
 

@@ -13,7 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from semisup.analysis.comparison import Comparison, Row
+from semisup.analysis.comparison import Comparison
+from semisup.analysis.rows import Row
 from semisup.analysis.run_history import History, history
 from semisup.report.figures.style import BLACK, COLORS, GRAY, format_axes, make_figure, set_share_limits
 from semisup.report.wording import row_name

@@ -15,11 +15,14 @@ from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 from PIL import Image
 
-from semisup.analysis.comparison import Comparison, over_seeds, split_of
+from semisup.analysis.comparison import Comparison
+from semisup.analysis.rows import split_of
+from semisup.analysis.spread import over_seeds
 from semisup.report.figures.ranking import WIDTH_INCHES, ranking_figure
 from semisup.report.figures.style import figure_style, render_png
+from semisup.report.format_numbers import format_mean_std
 from semisup.report.heatmap_grid import CONTROL, SEVERAL, Grid, HeatmapCell, make_grid
-from semisup.report.wording import format_mean_std, measure_name, title
+from semisup.report.wording import measure_name, title
 
 MAX_COLUMNS = 7  # maximum number of cells side by side; with more, one panel is above the other
 GAP = 0.35  # distance between the cells and the row of controls, in cells

@@ -10,10 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from semisup.analysis.comparison import Comparison, ReferenceGain, Row, Spread, over_seeds, split_of
+from semisup.analysis.comparison import Comparison
+from semisup.analysis.rows import ReferenceGain, Row, split_of
 from semisup.analysis.run_settings import sort_key
+from semisup.analysis.spread import Spread, over_seeds
 from semisup.report.figures.style import BLACK, BLUE, GRAY, GRID, ORANGE, PALE
-from semisup.report.wording import format_mean_std, mean_gain, measure_name, missing_reason, row_name, title
+from semisup.report.format_numbers import format_mean_std, mean_gain, missing_reason
+from semisup.report.wording import measure_name, row_name, title
 
 MAX_ROWS = 30
 WIDTH_INCHES = 14

@@ -4,7 +4,8 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from semisup.analysis.comparison import Comparison, Row
+from semisup.analysis.comparison import Comparison
+from semisup.analysis.rows import Row
 from semisup.analysis.run_history import read_metric_rows, read_threshold_curves
 from semisup.analysis.runs import Run, as_number
 from semisup.report.figures.comparison_curves import (

@@ -18,12 +18,12 @@ from semisup.report.figures.rounds import rounds_figure
 from semisup.report.figures.style import figure_style
 from semisup.report.figures.threshold_curve import threshold_figure
 from semisup.report.figures.training import training_figure
+from semisup.report.format_numbers import format_number, format_percent
 from semisup.report.html.confusion import confusion_section, error_section
 from semisup.report.html.page import chart_section, render_page
 from semisup.report.html.thumbnails import thumbnails
 from semisup.report.run_summary import changed_settings, format_round_metric, round_metrics
 from semisup.report.tables import Cell, Column, Line, Table, reproduce_command
-from semisup.report.wording import format_number, format_percent
 from semisup.text import printable, run_url
 
 if TYPE_CHECKING:
