@@ -8,17 +8,20 @@ import numpy
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
 from semisup.config.run_id import run_id
 from semisup.encoder.lite0 import Lite0
 from semisup.encoder.lite1 import Lite1
 from semisup.encoder.timm import TimmEncoder
 from semisup.errors import SettingError
+from semisup.export.standalone_model import StandaloneModel
 from semisup.features import PackRecipe, classifier, concatenate_features
 from semisup.runner import data as data_module
 from semisup.runner import encoding
 from semisup.runner import run as run_module
 from semisup.runner.classifier import load_classifier
+from semisup.runner.trained_model import load_trained_model
 from tests.conftest import Program, checked
 from tests.encoder.test_runs import FIXMATCH, numbers, runs
 from tests.encoder.toy import (
@@ -264,25 +267,22 @@ def test_ensemble_builds_a_network_of_two_runs_once(
 def test_export_includes_both_networks_and_names_their_weights(
     program: Program, files: tuple[Path, Path], images: Path, tmp_path: Path
 ) -> None:
-    onnxruntime = pytest.importorskip("onnxruntime")
-    from safetensors.torch import load_file
-
     assert program("train", *pair_words(files, images), *PLAIN)[0] == 0
     run = the_run(tmp_path / "outputs/runs")
-    for format_ in ("onnx", "safetensors"):
-        status, output = program("export", str(run), "--format", format_, "--output", format_)
-        assert status == 0, output
+    status, output = program("export", str(run), "--format", "safetensors", "--output", "exported")
+    assert status == 0, output
     pixels = numpy.random.Generator(numpy.random.Philox(0)).integers(0, 256, (5, 16, 16, 3), dtype=numpy.uint8)
-    (probabilities,) = onnxruntime.InferenceSession("onnx/model.onnx").run(None, {"images": pixels})
+    trained = load_trained_model(run, torch.device("cpu"))
+    probabilities = StandaloneModel(trained, trained.run_config.encoder)(torch.from_numpy(pixels)).numpy()
     expected = load_classifier(run, device="cpu").probabilities(pixels)
     assert numpy.abs(probabilities - expected).max() <= 1e-4
-    names = load_file("safetensors/model.safetensors")
+    names = load_file("exported/model.safetensors")
     assert {".".join(name.split(".")[:2]) for name in names if "encoder" in name} == {"encoder.0", "encoder.1"}
-    card = Path("onnx/README.md").read_text()
+    card = Path("exported/README.md").read_text()
     for digest in yaml.safe_load((run / "config.yaml").read_text())["encoder"]["sha256"]:
         assert digest in card
     assert card.count("license: ") == 2
-    networks = json.loads(Path("onnx/preprocessing.json").read_text())["inside_the_model"]["networks"]
+    networks = json.loads(Path("exported/preprocessing.json").read_text())["inside_the_model"]["networks"]
     assert [each["size"] for each in networks] == [32, 160]
 
 
