@@ -92,7 +92,8 @@ def compare(*folders: str | os.PathLike[str]) -> "pandas.DataFrame":
     """Compare runs with each other and with their control runs (the same runs without unlabeled images).
 
     Args:
-        folders: as for `semisup compare`: an experiment (outputs/NAME), a run, or outputs.
+        folders: as for `semisup compare`: an experiment (outputs/NAME), a run, or outputs, whose experiments are
+            compared separately.
 
     Returns:
         One row for each run, with the columns of comparison.csv. `folder` is relative to the current directory.
@@ -107,14 +108,15 @@ def compare(*folders: str | os.PathLike[str]) -> "pandas.DataFrame":
     except ImportError:
         raise MissingPackageError("semisup.compare needs the package pandas; type pip install pandas") from None
 
-    from semisup.analysis.datasets import compare_by_dataset
+    from semisup.analysis.datasets import compare_experiments
     from semisup.analysis.runs import find_runs, read_runs
     from semisup.report.export import plain_value, run_lines
 
     if not folders:
         raise SettingError("folders", None, "must name at least one folder, such as outputs/runs")
     with _as_command("compare", []):
-        comparisons = compare_by_dataset(read_runs(find_runs([Path(folder) for folder in folders])))
+        paths = [Path(folder) for folder in folders]
+        comparisons = compare_experiments(read_runs(find_runs(paths)), paths)
     lines = [line for comparison in comparisons for line in run_lines(comparison, Path.cwd())]
     return pandas.DataFrame([{key: plain_value(value) for key, value in line.items()} for line in lines])
 

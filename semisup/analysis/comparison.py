@@ -12,8 +12,9 @@ balanced accuracy, gains are in points of balanced accuracy, too (`selection.py`
 """
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from semisup.analysis.ensembles import ensemble_accuracy
 from semisup.analysis.folds import repeated_by
@@ -21,6 +22,7 @@ from semisup.analysis.gains import BASELINE, CONTROL, KINDS, LABELS_ONLY, Gain, 
 from semisup.analysis.reference_groups import PROBE, ReferenceGroup, control_name, group_references, roles_of
 from semisup.analysis.rows import ReferenceGain, Row, accuracy_difference, pair_runs
 from semisup.analysis.run_settings import (
+    LABELS,
     LENGTHS,
     FlatSettings,
     canonical,
@@ -34,9 +36,13 @@ from semisup.analysis.selection import selection_note, with_selection
 from semisup.analysis.selection_stability import SelectionStability, selection_stability
 from semisup.analysis.spread import Replicate, mean_validation_score
 from semisup.analysis.stored_predictions import StoredPredictions
+from semisup.text import shell_quote
 
 REFIT = f"refit: {NO_ACCURACY}"
 """Role of a run with `train.refit`, which trains on the validation images, too."""
+
+UNUSED = "labels-only"
+"""Role of a reference run with which no row is compared, because another labels-only setting is better."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +56,10 @@ class Comparison:
     references: the finished reference runs, grouped by kind and setting
     references_of: folder of a finished run that uses unlabeled images -> kind of reference run, such as `control` ->
         gain over the reference run of this kind
-    roles: id of a reference run -> its kinds, such as `control` or `control and best labels-only`; also, id of a run
-        with `train.refit=true` (trained on labeled and validation images together) -> REFIT
+    roles: id of a finished reference run -> its kinds, such as `control` or `control and best labels-only`, or UNUSED;
+        also, id of a run with `train.refit=true` (trained on labeled and validation images together) -> REFIT
     data_set: name of the data set if several data sets are compared; else ""
+    experiment: folder of the experiment if several experiments are compared separately; else None
     stability: for several sizes, how often random smaller validation sets would have selected the best row
     select_by: validation metric by which rows are ranked
     selection_note: sentence if rows are ranked by accuracy although `train.select_by` has another value; else ""
@@ -70,6 +77,13 @@ class Comparison:
     stability: tuple[SelectionStability, ...] = ()
     select_by: str = ACCURACY
     selection_note: str = ""
+    experiment: Path | None = None
+
+    @property
+    def label(self) -> str:
+        """Names of the experiment and of the data set, as far as several are compared separately; else ""."""
+        experiment = "" if self.experiment is None else shell_quote(self.experiment)
+        return ", ".join(filter(None, (experiment, self.data_set)))
 
     @property
     def best(self) -> Row | None:
@@ -119,7 +133,9 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
             groups[canonical(flats[str(run.folder)])].append(run)
     rows = [_row(group, columns, flats, pairs) for group in groups.values()]
     rows.sort(key=lambda row: (-mean_validation_score(row.runs), _by_settings(row, columns)))
-    labels_only = _best_labels_only(finished, rows, columns, flats)
+    labels_only = {
+        number: _best_labels_only(own, rows, columns, flats) for number, own in _by_number_of_labels(finished).items()
+    }
     stored = StoredPredictions()
     rows = with_gains([_with_labels_only(row, labels_only) for row in rows], stored)
     rows = [replace(row, ensemble=ensemble_accuracy(row.runs, stored)) for row in rows]
@@ -127,7 +143,8 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
         for run, reference in zip(row.runs, row.labels_only, strict=False):
             pairs[str(run.folder)][LABELS_ONLY] = reference
     probes = [run for run in finished if PROBE in flats[str(run.folder)] and run.id in reference_ids]
-    references = group_references(rows, columns, flats, [run for runs in labels_only.values() for run in runs], probes)
+    alone = [[run for runs in best.values() for run in runs] for best in labels_only.values() if best]
+    references = group_references(rows, columns, flats, alone, probes)
     references = [replace(group, ensemble=ensemble_accuracy(group.runs, stored)) for group in references]
     return Comparison(
         runs=runs,
@@ -137,7 +154,9 @@ def compare_runs(runs: list[Run], data_set: str = "") -> Comparison:
         references=references,
         unfinished=[run for run in runs if not run.done],
         references_of=pairs,
-        roles=roles_of(references) | {run.id: REFIT for run in runs if run.refit},
+        roles={run.id: UNUSED for run in finished if run.id in reference_ids}
+        | roles_of(references)
+        | {run.id: REFIT for run in runs if run.refit},
         data_set=data_set,
         stability=_stability(rows, columns, stored),
         select_by=runs[0].select_by if runs else ACCURACY,
@@ -173,13 +192,13 @@ def _stability(rows: list[Row], columns: list[str], stored: StoredPredictions) -
 def _best_labels_only(
     finished: list[Run], rows: list[Row], columns: list[str], flats: dict[str, FlatSettings]
 ) -> dict[Replicate, list[Run]]:
-    """Choose the labels-only setting with the best mean validation score.
+    """Choose the labels-only setting with the best mean validation score, of runs with one number of labels per class.
 
     Only the settings with the largest number of finished (seed, fold) pairs are considered. Runs that differ only in
     the number of optimizer steps count as one setting, unless the user varied the number of steps.
 
     Args:
-        finished: all finished runs, including reference runs.
+        finished: the finished runs with this number of labels per class, including reference runs.
         rows: the rows of the comparison.
         columns: keys of the settings that differ between the runs.
         flats: run folder -> settings.
@@ -188,7 +207,8 @@ def _best_labels_only(
         (seed, fold) -> runs of the chosen setting, which may differ in the number of steps; {} if there is no such
         setting.
     """
-    compared = [run for row in rows if row.controls for run in row.runs]
+    own = {id(run) for run in finished}
+    compared = [run for row in rows if row.controls for run in row.runs if id(run) in own]
     replicates = {run.replicate for run in compared}
     full_length = {id_ for run in compared for id_ in (run.control_id, *run.labels_only_ids)}
     short = {run.baseline_id for run in compared} - full_length  # only for the steps that the run spent on labels
@@ -208,18 +228,30 @@ def _best_labels_only(
     return max(candidates, key=validation, default={})
 
 
-def _with_labels_only(row: Row, labels_only: Mapping[Replicate, list[Run]]) -> Row:
+def _by_number_of_labels(runs: Iterable[Run]) -> dict[str, list[Run]]:
+    groups: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        groups[_number_of_labels(run)].append(run)
+    return groups
+
+
+def _number_of_labels(run: Run) -> str:
+    """Return the number of labels per class, as text; runs with different numbers are not alternatives."""
+    return canonical(run.identity["dataset"].get(LABELS))
+
+
+def _with_labels_only(row: Row, labels_only: Mapping[str, Mapping[Replicate, list[Run]]]) -> Row:
     """Pair each run of a row with the labels-only run of the same seed that has the closest number of steps.
 
     Args:
-        labels_only: (seed, fold) -> runs of the best labels-only setting.
+        labels_only: number of labels per class -> (seed, fold) -> runs of the best labels-only setting.
     """
     if not row.controls:
         return row
 
     def closest(run: Run) -> Run | None:
         steps = run.number("steps") or 0
-        others = labels_only.get(run.replicate, [])
+        others = labels_only.get(_number_of_labels(run), {}).get(run.replicate, [])
         return min(others, key=lambda other: abs((other.number("steps") or 0) - steps), default=None)
 
     return replace(row, labels_only=tuple(pair_runs(run, closest(run)) for run in row.runs))

@@ -1,8 +1,9 @@
 """Store and read the plan of a confirmation: new runs of the best setting of a sweep, with new seeds.
 
-The plan is written to `<name>_confirm/confirmation.json` before the first of these runs starts, and does not change
-afterwards. It contains the best setting, the best labels-only setting and the new seeds. Since the setting is fixed in
-advance, the confidence interval over the new seeds needs no correction for the choice (`docs/statistics.md`).
+The plan is written to `<name>_confirm/confirmation.json` before the first of these runs starts. It contains the best
+setting, the best labels-only setting and the new seeds. The settings do not change afterwards; seeds can be added.
+Since the setting is fixed in advance, the confidence interval over the new seeds needs no correction for the choice
+(`docs/statistics.md`).
 """
 
 from dataclasses import replace
@@ -24,7 +25,7 @@ from semisup.text import escape
 
 FILE = "confirmation.json"
 SUFFIX = "_confirm"
-FEWEST_SEEDS, MOST_SEEDS = 3, 100
+FEWEST_SEEDS, MOST_SEEDS, USUAL_SEEDS = 3, 100, 10
 
 
 class Plan(NamedTuple):
@@ -54,6 +55,19 @@ def confirmation_folder(folder: Path) -> Path:
     return resolved.with_name(resolved.name + SUFFIX)
 
 
+def is_confirmation(folder: Path) -> bool:
+    """Whether a folder contains the runs of a confirmation."""
+    return folder.resolve().name.endswith(SUFFIX) and (folder / FILE).is_file()
+
+
+def confirmed_sweep(folder: Path) -> Path | None:
+    """Return the folder of the sweep whose confirmation is stored in `folder`; None if it stores no confirmation."""
+    if not is_confirmation(folder):
+        return None
+    path = folder if folder.name.endswith(SUFFIX) else folder.resolve()
+    return path.with_name(path.name.removesuffix(SUFFIX))
+
+
 def read_plan(folder: Path) -> Plan | None:
     """Read the plan of the confirmation of the sweep in `folder`; None if it is missing or damaged."""
     place = confirmation_folder(folder)
@@ -74,33 +88,35 @@ def read_plan(folder: Path) -> Plan | None:
         return None
 
 
-def declare(comparison: Comparison, folder: Path, seeds: int) -> Plan:
+def declare(comparison: Comparison, folder: Path, seeds: int | None = None) -> Plan:
     """Choose the setting with the best validation score, and store the plan of its confirmation.
 
-    If a plan is already stored, it is returned unchanged.
+    If a plan is already stored, its settings are used; if `seeds` is larger than its number of seeds, seeds are added.
 
     Args:
         comparison: comparison of all runs of the sweep, which use one data set.
         folder: folder of the sweep.
-        seeds: number of new seeds, from 3 to 100.
+        seeds: number of new seeds, from 3 to 100; None = USUAL_SEEDS, or the number in the stored plan if it is larger.
 
     Raises:
         DataError: the sweep has no finished run that uses unlabeled images, or was trained by version 0.1.0.
         RecordError: a plan is stored, but its file cannot be used.
-        SettingError: the number of seeds is out of range, or differs from the number in the stored plan.
+        SettingError: the number of seeds is out of range, or smaller than the number in the stored plan.
     """
     check_range("--seeds", seeds, FEWEST_SEEDS, MOST_SEEDS)
     place = confirmation_folder(folder)
+    last = max((run.seed or 0 for run in comparison.runs), default=0)
     if (plan := read_plan(folder)) is not None:
-        if len(plan.seeds) != seeds:
-            count = len(plan.seeds)
+        count = len(plan.seeds)
+        number = max(USUAL_SEEDS, count) if seeds is None else seeds
+        if number < count:
             raise SettingError(
                 "--seeds",
-                seeds,
-                f"must be {count}, the number with which this confirmation began; type --seeds {count}, or "
+                number,
+                f"must be at least {count}, the number of seeds of this confirmation; type --seeds {count}, or "
                 f"delete {escape(place)}",
             )
-        return plan
+        return _with_seeds(folder, plan, number, max(last, *plan.seeds) + 1)
     if (place / FILE).exists():
         raise RecordError(
             f"{escape(place / FILE)}: is damaged; delete {escape(place)}, then type the semisup confirm command again"
@@ -119,7 +135,6 @@ def declare(comparison: Comparison, folder: Path, seeds: int) -> Plan:
         )
     split_seeds = dataset_keys(config["dataset"], KeyRole.SPLIT_SEED)
     follow = [run.config["dataset"].get(key) == run.seed for run in best.runs for key in split_seeds]
-    first = max(run.seed or 0 for run in comparison.runs) + 1
     content = {
         "schema": 1,
         "of": folder.resolve().name,
@@ -127,13 +142,41 @@ def declare(comparison: Comparison, folder: Path, seeds: int) -> Plan:
         "config": config,
         "labels_only": next((gain.finished.config for gain in best.labels_only if gain.finished), None),
         "redraw_labels": bool(follow) and all(follow),
-        "seeds": list(range(first, first + seeds)),
+        "seeds": list(range(last + 1, last + 1 + (USUAL_SEEDS if seeds is None else seeds))),
     }
     place.mkdir(parents=True, exist_ok=True)
-    write_json(place / FILE, content)
-    declared = read_plan(folder)
-    assert declared is not None
-    return declared
+    return _store(folder, content)
+
+
+def _with_seeds(folder: Path, plan: Plan, number: int, first: int) -> Plan:
+    """Add seeds to a stored plan, and return it.
+
+    The numbers of seeds that it had before are stored too, because the seeds were added after results were known.
+
+    Args:
+        folder: folder of the sweep.
+        number: number of seeds afterwards.
+        first: the first of the added seeds.
+    """
+    if (more := number - len(plan.seeds)) == 0:
+        return plan
+    content = read_json(plan.folder / FILE) or {}
+    earlier = [*(content.get("earlier_numbers") or []), len(plan.seeds)]
+    return _store(folder, content | {"seeds": [*plan.seeds, *range(first, first + more)], "earlier_numbers": earlier})
+
+
+def _store(folder: Path, content: dict[str, Any]) -> Plan:
+    write_json(confirmation_folder(folder) / FILE, content)
+    plan = read_plan(folder)
+    assert plan is not None
+    return plan
+
+
+def declared_row(comparison: Comparison, plan: Plan) -> Row | None:
+    """Return the row of the sweep that the plan repeats with new seeds; None if the sweep does not have it any more."""
+    return next(
+        (row for row in comparison.rows if row.controls and _identity(row.runs[0].config) == plan.identity), None
+    )
 
 
 def labels_only_finished(plan: Plan) -> bool:
@@ -166,9 +209,7 @@ def read_confirmation(folder: Path) -> tuple[Plan, Row | None] | None:
     except DataError:
         return plan, None
     comparison = compare_runs([run for run in runs if run.seed in plan.seeds])
-    row = next(
-        (row for row in comparison.rows if row.controls and _identity(row.runs[0].config) == plan.identity), None
-    )
+    row = declared_row(comparison, plan)
     if row is None or plan.labels_only is None:
         return plan, row
     labels_only = _identity(plan.labels_only)

@@ -1,8 +1,16 @@
-"""Compare runs separately for each data set, because accuracies on different data sets cannot be compared."""
+"""Compare runs separately for each experiment and each data set.
+
+Accuracies on different data sets cannot be compared. If one folder with several experiments is given, each experiment
+is compared alone: an experiment can be the confirmation of another one, or repeat its runs.
+"""
 
 from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from semisup.analysis.comparison import Comparison, compare_runs
+from semisup.analysis.confirmation import is_confirmation
 from semisup.analysis.run_settings import canonical
 from semisup.analysis.runs import Run
 from semisup.text import escape
@@ -27,6 +35,37 @@ def compare_by_dataset(runs: list[Run]) -> list[Comparison]:
         return [compare_runs(runs)]
     parts = [(name, [run for run in runs if labels[id(run)] == name]) for name in [*names, ""]]
     return [compare_runs(part, data_set=name or UNKNOWN_DATASET) for name, part in parts if part]
+
+
+def split_experiments(runs: list[Run], folders: Sequence[Path]) -> list[tuple[Path, list[Run]]]:
+    """Group runs whose results are compared with each other.
+
+    Args:
+        runs: the runs in the folders.
+        folders: the folders as the user typed them. The runs of one folder are grouped by experiment; those of several
+            folders are one group, without the folders of confirmations (`semisup confirm`).
+
+    Returns:
+        The folder of each group (of a group of several folders, the first one) and its runs, sorted by folder.
+    """
+    by_parent: dict[Path, list[Run]] = defaultdict(list)
+    for run in runs:
+        by_parent[run.folder.parent].append(run)
+    if len(folders) < 2:
+        return sorted(by_parent.items())
+    groups: dict[Path, list[Run]] = defaultdict(list)
+    together = next((parent for parent in by_parent if not is_confirmation(parent)), folders[0])
+    for parent, own in by_parent.items():
+        groups[parent if is_confirmation(parent) else together] += own
+    return sorted(groups.items())
+
+
+def compare_experiments(runs: list[Run], folders: Sequence[Path]) -> list[Comparison]:
+    """Compare the runs of each experiment and each data set separately (see `split_experiments`)."""
+    groups = split_experiments(runs, folders)
+    if len(groups) < 2:
+        return compare_by_dataset(runs)
+    return [replace(each, experiment=folder) for folder, own in groups for each in compare_by_dataset(own)]
 
 
 def changed_datasets(runs: list[Run]) -> list[str]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from semisup.analysis.gains import BASELINE, CONTROL, KINDS, LABELS_ONLY
 from semisup.analysis.rows import Row, split_of
-from semisup.analysis.run_settings import FlatSettings, canonical, settings_but_length, sort_key
+from semisup.analysis.run_settings import LABELS, FlatSettings, canonical, settings_but_length, sort_key
 from semisup.analysis.runs import Run
 from semisup.analysis.spread import Spread, over_seeds
 from semisup.core.probe_grids import NAMES
@@ -51,11 +51,14 @@ def control_name(runs: Iterable[Run]) -> str:
 
 
 def group_references(
-    rows: list[Row], columns: list[str], flats: dict[str, FlatSettings], labels_only: list[Run], probes: list[Run]
+    rows: list[Row], columns: list[str], flats: dict[str, FlatSettings], labels_only: list[list[Run]], probes: list[Run]
 ) -> list[ReferenceGroup]:
     """Group the reference runs by kind and settings: controls, best labels-only runs, baselines, then probes.
 
     Probes are classifiers fitted to the features of an encoder.
+
+    Args:
+        labels_only: the best labels-only runs for each number of labels per class.
     """
     groups: dict[tuple[str, str], dict[str, Run]] = defaultdict(dict)
     for row in rows:
@@ -69,11 +72,13 @@ def group_references(
         keys = [key for key in shown if kind == CONTROL or not key.startswith("augment.")]
         references.append(ReferenceGroup(kind, _named(flats[str(runs[0].folder)], keys), runs))
     references = _with_differences(references, columns, flats)
-    if labels_only:
-        flat = flats[str(labels_only[0].folder)]
+    number = f"dataset.{LABELS}"
+    for alone in labels_only:
+        flat = flats[str(alone[0].folder)]
         names = ["method.name", "augment.name", "augment.strength"]
         settings = {PROBE: flat[PROBE]} if PROBE in flat else _named(flat, names)
-        references.append(ReferenceGroup(LABELS_ONLY, settings, tuple(labels_only)))
+        settings |= _named(flat, [number] if number in columns and len(labels_only) > 1 else [])
+        references.append(ReferenceGroup(LABELS_ONLY, settings, tuple(alone)))
     for run in probes:
         flat = flats[str(run.folder)]
         groups[NAMES[flat[PROBE]], settings_but_length(flat)][run.id] = run

@@ -12,6 +12,9 @@ from semisup.text import escape
 FlatSettings = dict[str, Any]
 """Settings of a run without seed and fold, as dotted key -> value."""
 
+LABELS = "labels_per_class"
+"""Key of a data set with the number of labeled images per class."""
+
 LENGTHS = ("train.steps", "train.epochs")
 """Settings of the length of a run. Reference runs that differ only in these settings are grouped together."""
 

@@ -158,6 +158,10 @@ def find_runs(folders: list[Path]) -> list[Path]:
     by_path: dict[str, Path] = {}
     for folder in folders:
         if not folder.is_dir():
+            if folder.is_file():
+                raise DataError(
+                    f"{shell_quote(folder)}: is a file; type the folder of runs, {shell_quote(folder.parent)}"
+                )
             raise DataError(f"{shell_quote(folder)}: there is no such folder; type {_nearest_folder(folder)}")
         try:
             runs = sorted(_runs_below(folder, depth=2))

@@ -1,10 +1,10 @@
 """Write what to do about a finding of `semisup advise`: an instruction, and a command if there is one."""
 
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from semisup.cli._next_commands import TRAIN, recorded_words
+from semisup.cli._next_commands import TRAIN, recorded_words, words_of_rows
 from semisup.config.quoting import format_value
 from semisup.text import printable, shell_quote
 
@@ -52,18 +52,21 @@ def commands_for(finding: "Finding", case: "Case") -> list[str]:
 
 
 def halving_commands(advice: "Advice", case: "Case") -> list[str]:
-    """Write the command that trains labels-only runs on half of the labels, for the check `value of more labels`.
+    """Write the commands that train the runs that the check `value of more labels` needs.
+
+    It needs labels-only runs on half of the labels, and at least two seeds of all runs.
 
     Returns:
-        An instruction and the command; [] if the check does not report these runs as missing, or if no command can be
+        An instruction and the commands; [] if the check does not report runs as missing, or if no command can be
         written.
     """
-    from semisup.analysis.advice.case import LABELS, image_count
-    from semisup.analysis.advice.more_labels import HALF, NAME
+    from semisup.analysis.advice.case import image_count
+    from semisup.analysis.advice.more_labels import HALF, NAME, TWO_SEEDS
     from semisup.analysis.run_history import class_names
+    from semisup.analysis.run_settings import LABELS
 
     best = case.comparison.best
-    if best is None or not any(each.check == NAME and each.missing == HALF for each in advice.without):
+    if best is None or not any(each.check == NAME and each.missing in (HALF, TWO_SEEDS) for each in advice.without):
         return []
     controls = [pair.finished for pair in best.controls]
     run, control = best.runs[0], next((each for each in controls if each is not None), None)
@@ -77,10 +80,21 @@ def halving_commands(advice: "Advice", case: "Case") -> list[str]:
     length = {key: control.config["train"][key] for key in ("epochs", "steps", "patience")}
     if any(run.config["train"][key] != value for key, value in length.items()):
         changes |= {f"train.{key}": "null" if value is None else str(value) for key, value in length.items()}
-    command = _train_again(best, changes)
+    seeds = sorted({each.seed or 0 for each in best.runs})
+    one_seed = any(len({each.replicate for each in row.runs}) < 2 for row in case.comparison.rows)
+    if one_seed:
+        seeds = seeds if len(seeds) > 1 else [seeds[0], seeds[0] + 1]
+    command = _train_again(best, changes, seeds)
     if not command:
         return []
-    return [f"To check the {NAME}, train labels alone with {per_class} per class, half of the labels:", f"  {command}"]
+    task, commands = f"train labels alone with {per_class} per class, half of the labels", [command]
+    if one_seed:
+        words = words_of_rows([row for row in case.comparison.rows if row.controls])
+        if not words:
+            return []
+        task = f"train a second seed of all settings, and {task.removeprefix('train ')}"
+        commands.insert(0, _in_shell([*TRAIN, "-m", *words, f"seed={','.join(map(str, seeds))}"]))
+    return [f"To check the {NAME}, {task}:", *(f"  {each}" for each in commands)]
 
 
 def _for_labels_alone(finding: "LabelsAlone", case: "Case") -> list[str]:
@@ -148,12 +162,13 @@ def _label(run: "Run", count: int | None = None) -> str:
     return f"semisup label {shell_quote(run.folder)}{'' if count is None else f' --next {count}'}"
 
 
-def _train_again(row: "Row", changes: dict[str, str]) -> str:
+def _train_again(row: "Row", changes: dict[str, str], numbers: Sequence[int] = ()) -> str:
     """Write the command that trains the runs of one row of the comparison again, with other values of some keys.
 
     Args:
         row: runs that differ only in the seed or the fold, and the values of the keys that they share.
         changes: key -> new value.
+        numbers: the seeds; () = those of the row.
 
     Returns:
         The recorded command of the sweep, with the values that the runs share and then the changes; "" if no command is
@@ -162,7 +177,7 @@ def _train_again(row: "Row", changes: dict[str, str]) -> str:
     words = recorded_words(row.runs[0])
     if not words:
         return ""
-    seeds = ",".join(map(str, sorted({run.seed or 0 for run in row.runs})))
+    seeds = ",".join(map(str, numbers or sorted({run.seed or 0 for run in row.runs})))
     folds = ",".join(map(str, sorted({run.fold for run in row.runs if run.fold is not None})))
     own = dict(_override(key, value) for key, value in row.settings.items())
     values = own | changes | {"seed": seeds} | ({"dataset.fold": folds} if folds else {})
@@ -170,7 +185,11 @@ def _train_again(row: "Row", changes: dict[str, str]) -> str:
     command = [*kept, *(f"{key}={value}" for key, value in values.items())]
     command = [word for word in command if not _belongs_to_other_option(_key(word), changes)]
     many = ["-m"] if "," in seeds or "," in folds else []
-    return printable(shlex.join([*TRAIN, *many, *command]), COMMAND_LENGTH)
+    return _in_shell([*TRAIN, *many, *command])
+
+
+def _in_shell(words: list[str]) -> str:
+    return printable(shlex.join(words), COMMAND_LENGTH)
 
 
 def _belongs_to_other_option(key: str, changes: dict[str, str]) -> bool:

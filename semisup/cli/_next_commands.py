@@ -1,5 +1,6 @@
 """Write the hints and the commands that `semisup compare` prints below its tables."""
 
+import math
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -90,20 +91,26 @@ def _has(gains: "Mapping[str, ReferenceGain]", *kinds: str) -> bool:
     return all(gains[kind].other for kind in kinds)
 
 
-def next_commands(comparison: "Comparison") -> list[str]:
+def next_commands(comparison: "Comparison", folder: Path) -> list[str]:
     """Write the commands to type after a comparison: look at the best run, use it, or train it on all labels.
 
     If the best setting was trained on several folds, its runs are recommended together.
+
+    Args:
+        folder: folder of the compared runs. If a setting of this sweep was confirmed, it is used in place of the best.
     """
+    from semisup.analysis.confirmation import declared_row, read_plan
     from semisup.report.format_numbers import format_selection
 
     # the fold with the best accuracy may only have the easiest validation images
-    row = comparison.best
+    plan = read_plan(folder)
+    row = (None if plan is None else declared_row(comparison, plan)) or comparison.best
     if row is None:
         return []
     folds = row.runs[0].fold is not None
     runs, images = _shell_list(row.runs if folds else [row.best_run]), "images/"
-    lines = ["", f"look at {'one fold' if folds else 'the best run'}:   semisup show {shell_quote(_shown(row).folder)}"]
+    lines = ["", *_repetition(comparison, row, folder, confirmed=plan is not None)]
+    lines += [f"look at {'one fold' if folds else 'the best run'}:   semisup show {shell_quote(_shown(row).folder)}"]
     lines += [f"use {'all folds' if folds else 'it'} on your images:  semisup predict {runs} {images}"]
     if folds:
         lines += [f"train it on all labels: {refit_command(row.runs[0])}"]
@@ -115,6 +122,31 @@ def next_commands(comparison: "Comparison") -> list[str]:
             f"                        semisup predict {_shell_list(others)} {images}",
         ]
     return lines
+
+
+def _repetition(comparison: "Comparison", row: "Row", folder: Path, *, confirmed: bool) -> list[str]:
+    """Write the command that repeats runs with more seeds; [] if there are several seeds, or if it is not useful.
+
+    With several settings, all of them are repeated, so that their order depends less on chance; a single setting is
+    repeated by `semisup confirm`. Without a control, the hint about missing references comes first.
+
+    Args:
+        row: the best setting.
+        folder: folder of the runs.
+        confirmed: whether the setting is repeated by a confirmation already.
+    """
+    from semisup.analysis.runs import is_run
+
+    run = row.runs[0]
+    if len(row.runs) > 1 or run.fold is not None or confirmed or not run.uses_unlabeled or is_run(folder):
+        return []
+    if not all(pair.other for pair in row.controls):
+        return []
+    words = words_of_rows([each for each in comparison.rows if each.controls])
+    if len(comparison.rows) == 1 or not words:
+        return [f"repeat it with new seeds: semisup confirm {shell_quote(folder)}"]
+    seeds = ",".join(str((run.seed or 0) + number) for number in range(3))
+    return [f"repeat it with 3 seeds (finished runs are reused): {_in_shell([*TRAIN, '-m', *words, f'seed={seeds}'])}"]
 
 
 def _shown(row: "Row") -> "Run":
@@ -174,6 +206,22 @@ def recorded_words(run: "Run") -> list[str]:
     if words[:2] != TRAIN or not all("=" in word or word.startswith("~") for word in settings):
         return []
     return [word for word in settings if not _key(word).startswith(("hydra.", "hydra/"))]
+
+
+def words_of_rows(rows: "Sequence[Row]") -> list[str]:
+    """Write the overrides, without the seed, that train the settings of all rows; [] if one command cannot train them.
+
+    The runs of a sweep have recorded its command. In a sweep that an experiment defines, each run has recorded its own
+    values, which are joined by commas if the rows are all combinations of them.
+    """
+    commands = [[word for word in recorded_words(row.runs[0]) if _key(word) != "seed"] for row in rows]
+    if not commands or any(list(map(_key, words)) != list(map(_key, commands[0])) for words in commands):
+        return []
+    values = [list(dict.fromkeys(word.partition("=")[2] for word in same)) for same in zip(*commands, strict=True)]
+    if math.prod(map(len, values)) != len({tuple(words) for words in commands}):
+        return []
+    pairs = zip(commands[0], values, strict=True)
+    return [word if len(every) == 1 else f"{word.partition('=')[0]}={','.join(every)}" for word, every in pairs]
 
 
 def _key(word: str) -> str:

@@ -49,14 +49,20 @@ def advice_lines(folder: Path) -> list[str]:
     """
     from semisup.analysis.advice.case import split_cases
     from semisup.analysis.advice.checks import advise
+    from semisup.analysis.confirmation import is_confirmation
+    from semisup.analysis.datasets import split_experiments
     from semisup.analysis.runs import find_runs, read_runs
     from semisup.cli._advice_commands import commands_for, halving_commands
     from semisup.errors import DataError
     from semisup.report.advice import finding_text, without_text
-    from semisup.text import escape
+    from semisup.text import escape, shell_quote
 
     runs = read_runs(find_runs([folder]))
-    cases = split_cases(runs, folder)
+    groups = split_experiments(runs, [folder])
+    several = len(groups) > 1
+    if several:  # a confirmation is part of the advice about its sweep
+        groups = [(place, own) for place, own in groups if not is_confirmation(place)] or groups
+    cases = [case for place, own in groups for case in split_cases(own, place if several else folder)]
     if not cases:
         counts = Counter("without an accuracy (train.refit)" if run.done else str(run.status) for run in runs)
         statuses = ", ".join(f"{count} {status}" for status, count in sorted(counts.items()))
@@ -67,7 +73,8 @@ def advice_lines(folder: Path) -> list[str]:
     lines: list[str] = []
     for case in cases:
         advice = advise(case)
-        lines += [] if case.alone else [*([""] if lines else []), f"{case.label}:"]
+        names = [shell_quote(case.folder)] * several + [case.label] * (not case.alone)
+        lines += [*([""] if lines else []), f"{', '.join(names)}:"] if names else []
         for number, finding in enumerate(advice.findings, 1):
             lines += [f"{number}. {finding_text(finding)}", *(f"   {line}" for line in commands_for(finding, case))]
         lines += [without_text(advice.without)] if advice.without else []

@@ -7,6 +7,7 @@ import os
 import select
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 from semisup import __version__
 from semisup.runtime.devnull import redirect_to_devnull
@@ -28,6 +29,9 @@ threshold and the augmentation strength, and compare every run with a compute-ma
   semisup export outputs/runs/RUN                                ONNX model with a model card
   semisup track outputs/runs                                     upload finished runs to W&B
   semisup disk outputs                                           disk usage; --clean deletes what can be made again
+
+RUN is the folder of one run; semisup compare names the best one. semisup COMMAND --help explains a command, and
+semisup train --help threshold=flexmatch (or another setting) explains settings.
 
 TAB completion: eval "$(semisup -sc install=bash)", or install=zsh; semisup -sc install=fish | source
 """
@@ -175,7 +179,7 @@ def _parse(words: list[str]) -> tuple[argparse.ArgumentParser, argparse.Namespac
     Returns:
         The parser, the parsed arguments, and the words that the parser does not know.
     """
-    parser = argparse.ArgumentParser("semisup", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = _Parser("semisup", description=ABOUT, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--version", action="version", version=f"semisup {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, about in COMMANDS.items():
@@ -184,6 +188,20 @@ def _parse(words: list[str]) -> tuple[argparse.ArgumentParser, argparse.Namespac
             importlib.import_module(f"semisup.cli.{name}").add_arguments(command)
             command.set_defaults(parser=command)  # whose usage an error prints
     return parser, *parser.parse_known_args(words)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Parser that says what a missing argument is: the word to type, and its help."""
+
+    def error(self, message: str) -> NoReturn:
+        if message.startswith("the following arguments are required: "):
+            missing = message.partition(": ")[2].split(", ")
+            matches = [action for action in self._get_positional_actions() if str(action.metavar) in missing]
+            if self._defaults.get("parser") is self and matches:
+                words = " ".join(str(action.metavar) for action in matches)
+                about = "; ".join(f"{action.metavar} is {action.help}" for action in matches)
+                message = f"type {self.prog} {words}, where {about}"
+        super().error(message)
 
 
 def _report_user_errors(arguments: argparse.Namespace) -> int:

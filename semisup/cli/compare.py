@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Compare finished and unfinished runs.
 
-FOLDER is an experiment (outputs/NAME), one run (outputs/NAME/RUN) or outputs itself; runs of several data sets are
-compared for each data set. The settings that differ between the runs become the columns. Runs that differ only in the
-seed, or in seed and fold, are one row, with mean and sample standard deviation over these.
+FOLDER is an experiment (outputs/NAME), one run (outputs/NAME/RUN) or outputs, whose experiments are then compared
+separately. The runs of several FOLDERs are compared with each other; runs of several data sets, for each data set.
+The settings that differ between the runs become the columns. Runs that differ only in the seed, or in seed and fold,
+are one row, with mean and sample standard deviation over these.
 
 Each run is compared with its control (supervised only, with the same augmentation, model and number of optimizer
 steps) and with a baseline (supervised only, without augmentation, for the labeled steps alone). The gain over the
@@ -71,7 +72,6 @@ def compare(
     folders: list[Path],
     console: "Console",
     track: list[str] | None = None,
-    confirms: "tuple[Path, Comparison] | None" = None,
 ) -> int:
     """Read runs, print their comparison and write its files.
 
@@ -79,8 +79,6 @@ def compare(
         folders: folders of runs; the files are written into the first one.
         console: terminal on which the comparison is printed.
         track: settings of the tracker, as `tracking.KEY=VALUE`; None = upload nothing.
-        confirms: if the runs confirm a sweep (repeat its best setting with new seeds), the folder and the comparison of
-            this sweep; else None.
 
     Returns:
         The exit status 0.
@@ -90,26 +88,25 @@ def compare(
         RecordError: the files cannot be written; the tables are printed before the error.
         SettingError: a word of `track` is not a valid setting.
     """
-    from semisup.analysis.datasets import changed_datasets, compare_by_dataset
+    from semisup.analysis.confirmation import confirmed_sweep, is_confirmation
+    from semisup.analysis.datasets import changed_datasets, compare_experiments
     from semisup.analysis.runs import find_runs, is_run, read_runs
     from semisup.cli._next_commands import hints, next_commands
     from semisup.report.files import comparison_files
     from semisup.report.terminal_tables import comparison_tables
-    from semisup.report.wording import confirmation_sentence, summary_sentence
+    from semisup.report.wording import summary_sentence
 
-    runs = read_runs(find_runs(folders))
-    result = "" if confirms is None else confirmation_sentence(confirms[1], confirms[0])
-    summaries = [
-        (comparison, result or summary_sentence(comparison, folders[0])) for comparison in compare_by_dataset(runs)
-    ]
+    comparisons = compare_experiments(read_runs(find_runs(folders)), folders)
+    summaries = [(each, summary_sentence(each, each.experiment or folders[0])) for each in comparisons]
     upload = _prepare_upload(summaries, folders, track) if track is not None else lambda _: []
     for comparison, sentence in summaries:
         console.print()
         console.print(sentence, markup=False, highlight=False)
         for table in comparison_tables(comparison, console):
             console.print(table)
+        if len(comparisons) > 1:
+            _print_lines(next_commands(comparison, comparison.experiment or folders[0]), console)
     destination = folders[0].resolve().parent if is_run(folders[0]) else folders[0]
-    comparisons = [comparison for comparison, _ in summaries]
     contents, problems = comparison_files(summaries, destination)
     for name, content in contents.items():
         _write(destination / name, content)
@@ -117,18 +114,27 @@ def compare(
     notes = [line for comparison in comparisons for line in hints(comparison)]
     notes += [
         f"{name} changed between these runs (data set fingerprints differ): {MIXED_DATA}"
-        for name in changed_datasets(runs)
+        for comparison in comparisons
+        for name in changed_datasets(comparison.runs)
     ]
     notes += problems
     lines = [*dict.fromkeys(notes), *([""] if notes else [])]
     lines += [*(f"wrote {shell_quote(destination / name)}" for name in contents), *tracked]
-    lines += [line for comparison in comparisons for line in next_commands(comparison)]
+    lines += next_commands(comparisons[0], folders[0]) if len(comparisons) == 1 else []
     if len(folders) == 1 and any(comparison.best for comparison in comparisons):
-        advised = folders[0] if confirms is None else confirms[0]
+        advised = confirmed_sweep(folders[0]) or folders[0]
         lines.append(f"what the numbers support: semisup advise {shell_quote(advised)}")
+    experiments = dict.fromkeys(each.experiment for each in comparisons if each.experiment is not None)
+    if len(folders) == 1 and len(two := [each for each in experiments if not is_confirmation(each)][:2]) == 2:
+        typed = " ".join(shell_quote(folder) for folder in two)
+        lines.append(f"each experiment is compared separately; in one table: semisup compare {typed}")
+    _print_lines(lines, console)
+    return 0
+
+
+def _print_lines(lines: list[str], console: "Console") -> None:
     for line in lines:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
-    return 0
 
 
 def _prepare_upload(

@@ -13,10 +13,10 @@ as one model. The formats:
 
   onnx         model.onnx, for any ONNX runtime; needs pip install 'semisup[onnx]'
   torch        model.pt2, a program of torch.export: torch.export.load("model.pt2").module(), without semisup
-  safetensors  model.safetensors, the weights only; you build the network yourself, from config.json
+  safetensors  model.safetensors, the weights only; README.md has the code that builds the network
 
-The input of onnx and torch is uint8 RGB (n, S, S, 3); scaling, normalization and softmax are inside. To decode an image
-and to resize it to S x S is not. Example:
+The input of onnx and torch is uint8 RGB (n, S, S, 3); scaling, normalization and softmax are inside. Decoding an image
+and resizing it to S x S are not. Example:
 
   semisup export outputs/runs/RUN --format onnx --output model
 """
@@ -46,9 +46,11 @@ def export_command(arguments: argparse.Namespace) -> int:
         SettingError: the weights of an encoder are missing.
         MissingPackageError: the format needs a package that is not installed.
     """
+    from semisup.cli._best_run import require_run
     from semisup.export import export_run
     from semisup.text import shell_quote
 
+    require_run(arguments.run, "semisup export")
     output = arguments.output or arguments.run / "export" / arguments.format
     print(f"wrote {shell_quote(export_run(arguments.run, arguments.format, output))} and its README.md")
     return 0

@@ -30,7 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("run", type=Path, metavar="RUN", help="the directory of a finished run, outputs/NAME/RUN")
     parser.add_argument(
-        "settings", nargs="*", metavar="KEY=VALUE", help="new paths of the data: dataset.root, dataset.cache, ..."
+        "settings",
+        nargs="*",
+        default=[],
+        metavar="KEY=VALUE",
+        help="new paths of the data: dataset.root, dataset.cache, ...",
     )
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="the new folder; default: RUN/labeling")
     parser.add_argument(
@@ -75,6 +79,7 @@ def label_command(arguments: argparse.Namespace) -> int:
         installed.
         DataError: the images have changed since the run, or none of them is unlabeled.
     """
+    from semisup.cli._best_run import require_run
     from semisup.config.caller_settings import merge_caller_settings
     from semisup.errors import check_range
     from semisup.record.reader import read_config
@@ -82,6 +87,7 @@ def label_command(arguments: argparse.Namespace) -> int:
 
     check_range("--threshold", arguments.threshold, 0, 1)
     check_range("--next", arguments.next, 1)
+    require_run(arguments.run, "semisup label")
     check_finished_run(arguments.run)
     config = merge_caller_settings(read_config(arguments.run / "config.yaml"), arguments.settings)
 

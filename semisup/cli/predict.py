@@ -192,11 +192,13 @@ def _split_paths(paths: list[Path]) -> tuple[list[Path], list[Path]]:
         RecordError: the first path is a folder of runs or of images, or there are no paths of images.
     """
     from semisup.analysis.runs import is_run
+    from semisup.cli._best_run import best_runs, require_run
     from semisup.errors import RecordError
     from semisup.images.scan import has_run_files
+    from semisup.record.run_check import check_run
 
     is_run_path = [has_run_files(path) for path in paths]
-    if not is_run(paths[0]) and any(is_run_path) and _best_run(paths[0]) is None:
+    if not is_run(paths[0]) and any(is_run_path) and not best_runs(paths[0]):
         ordered = sorted(paths, key=lambda path: not has_run_files(path))
         words = " ".join(shell_quote(path) for path in ordered)
         raise RecordError(
@@ -206,28 +208,12 @@ def _split_paths(paths: list[Path]) -> tuple[list[Path], list[Path]]:
     runs = [path for path, is_one in zip(paths, is_run_path, strict=True) if is_one]
     images = [path for path, is_one in zip(paths, is_run_path, strict=True) if not is_one]
     typed = " ".join(shell_quote(path) for path in images) or "images/"
-    if not is_run(runs[0]) and (best := _best_run(runs[0])) is not None:
-        raise RecordError(f"{runs[0]}: is a folder of runs; type semisup predict {shell_quote(best)} {typed}")
+    require_run(runs[0], "semisup predict", typed)
+    check_run(runs[0])
     if not images:
         words = " ".join(shell_quote(path) for path in runs)
         raise RecordError(f"no images are given after the run; type semisup predict {words} images/")
     return runs, images
-
-
-def _best_run(folder: Path) -> Path | None:
-    """Return the run with the best validation metric (`train.select_by`) in a folder of runs; None if there is none."""
-    from semisup.analysis.datasets import compare_by_dataset
-    from semisup.analysis.runs import find_runs, read_runs
-    from semisup.errors import DataError
-
-    if not folder.is_dir():
-        return None
-    try:
-        comparisons = compare_by_dataset(read_runs(find_runs([folder])))
-    except DataError:
-        return None
-    best = [comparison.best.best_run.folder for comparison in comparisons if comparison.best is not None]
-    return best[0] if best else None
 
 
 def _check_output(path: Path, *, overwrite: bool) -> Path:

@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "settings",
         nargs="*",
+        default=[],
         metavar="KEY=VALUE",
         help=f"{', '.join(SETTABLE_KEYS)}, tracking.*, and where the data are: dataset.root, dataset.cache, ...",
     )
@@ -67,11 +68,13 @@ def reproduce_command(arguments: argparse.Namespace) -> int:
         SettingError: the config of RUN is not valid, or a setting after RUN is not allowed.
         DataError: the data set of RUN is missing or has changed.
     """
+    from semisup.cli._best_run import require_run
     from semisup.record.reader import read_config, read_json
     from semisup.record.run_check import check_run
 
     bare = not arguments.run.is_dir()
     if not bare:
+        require_run(arguments.run, "semisup reproduce")
         check_run(arguments.run)
     config = read_config(arguments.run if bare else arguments.run / "config.yaml")  # before torch, which takes seconds
     from semisup.config import schema

@@ -28,10 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def show_command(arguments: argparse.Namespace) -> int:
     """Print the settings and results of a run, write its report.html, and return the exit status."""
+    from semisup.cli._best_run import require_run
     from semisup.report.console import terminal
     from semisup.report.files import run_report
     from semisup.report.run_summary import show_run
 
+    require_run(arguments.run, "semisup show")
     console = terminal(highlight=False, soft_wrap=True)
     run = show_run(arguments.run, console)
     path = arguments.run / "report.html"

@@ -51,26 +51,27 @@ def track_command(arguments: argparse.Namespace) -> int:
     overrides = [word for word in arguments.words if "=" in word and not Path(word).exists()]
     tracking, output_root = _settings(overrides)
     runs = find_runs([Path(word) for word in arguments.words if word not in overrides])
-    gains = _gains(runs)
+    gains = _gains(runs, [Path(word) for word in arguments.words if word not in overrides])
     uploaded = [_upload_run(folder, tracking, output_root, gains.get(str(folder), {})) for folder in runs]
     return 0 if all(uploaded) else 1
 
 
-def _gains(folders: list[Path]) -> dict[str, dict[str, object]]:
+def _gains(runs: list[Path], folders: list[Path]) -> dict[str, dict[str, object]]:
     """Compute the gains of runs: the differences in accuracy from their reference runs (such as the control).
 
     Args:
-        folders: directories of the runs and of their reference runs.
+        runs: directories of the runs and of their reference runs.
+        folders: the folders as the user typed them.
 
     Returns:
         Run directory -> name of the gain -> value.
     """
-    from semisup.analysis.datasets import compare_by_dataset
+    from semisup.analysis.datasets import compare_experiments
     from semisup.analysis.runs import read_runs
     from semisup.report.wandb_report import gain_values
 
     gains: dict[str, dict[str, object]] = {}
-    for comparison in compare_by_dataset(read_runs(folders)):
+    for comparison in compare_experiments(read_runs(runs), folders):
         gains |= gain_values(comparison)
     return gains
 

@@ -9,7 +9,7 @@
     labels_only_none  supervised training with the number of steps of the run, without augmentation
     probes            logistic regression and nearest neighbors on the features of an encoder; no network is trained
 
-The best labels-only run is the one with the best validation accuracy among the control, the two labels-only runs and
+The best labels-only run is the one with the best validation metric among the control, the two labels-only runs and
 the probes. A run with lambda_unlabeled=0 is its own control.
 """
 

@@ -10,12 +10,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 
-from semisup.config.compose import expand_sweep, option_files
+from semisup.config.compose import expand_sweep, groups_with, option_files
 from semisup.config.paired_values import EMPTY_CELL, ROWS, read_rows, require_single_sources, tagged
 from semisup.config.quoting import quote
 from semisup.errors import SettingError, first_line
 from semisup.record.reader import parse_value
-from semisup.text import listed, printable
+from semisup.text import listed, printable, shell_quote
 
 ASSIGNMENT = re.compile(r"(?P<key>[+]{0,2}[\w./@-]+)=(?P<value>.*)", re.ASCII | re.DOTALL)
 
@@ -126,10 +126,9 @@ def _to_override(word: str, sweep: bool) -> str:
     except HydraException as error:
         typed = ASSIGNMENT.fullmatch(word)
         if typed is None:
-            allowed = f"must have the form key=value ({first_line(error)})"
-            if "=" not in word:  # the shell has divided a value
-                allowed += '; a value with a space needs quotes around the word, as "dataset.root=my photos"'
-            raise SettingError("override", word, allowed) from None
+            if "=" not in word:
+                raise SettingError("override", word, f"must have the form key=value; {_with_key(word)}") from None
+            raise SettingError("override", word, f"must have the form key=value ({first_line(error)})") from None
         if typed["value"].endswith(","):
             raise SettingError(typed["key"], typed["value"], "ends with a comma; type a list without spaces") from None
         if sweep and "," in typed["value"]:
@@ -137,6 +136,15 @@ def _to_override(word: str, sweep: bool) -> str:
         return f"{typed['key']}={quote(typed['value'])}"
     value: object = override.value()
     return _expand_glob(override, value) if isinstance(value, Glob) else word
+
+
+def _with_key(word: str) -> str:
+    """Suggest what to type in place of a word without a key: a folder, an option, or a part of a value."""
+    if Path(word).expanduser().is_dir():
+        return f"for a folder of images, type dataset=folder dataset.root={shell_quote(Path(word))}"
+    if groups := groups_with(word):
+        return f"type {listed(f'{group}={word}' for group in groups)}"
+    return 'a value with a space needs quotes around the word, as "dataset.root=my photos"'  # the shell has divided it
 
 
 def _ambiguous_comma(key: str, value: str) -> SettingError:
@@ -178,7 +186,9 @@ def parse_settings(words: Iterable[str], allowed: Sequence[str] = ()) -> dict[st
     settings: dict[str, Any] = {}
     for word in words:
         key, equals, text = word.partition("=")
-        if not equals or (key not in allowed and not key.startswith("tracking.")):
+        if not equals:
+            raise SettingError("override", word, "must have the form KEY=VALUE; options begin with --, as in --help")
+        if key not in allowed and not key.startswith("tracking."):
             raise SettingError(key, text, f"may not be set here, only {listed([*allowed, 'tracking.*'], 'and')}")
         settings[key] = parse_value(text)
     return settings

@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -12,6 +13,7 @@ from semisup.errors import RecordError
 from semisup.export.formats import FORMATS, ExportFormat
 from semisup.export.model_card import CardContent, model_card
 from semisup.export.preprocessing import describe_preprocessing
+from semisup.export.safetensors_usage import usage_code
 from semisup.export.standalone_model import StandaloneModel
 from semisup.record.reader import read_json
 from semisup.record.run_check import check_finished_run
@@ -67,15 +69,27 @@ def _contents(trained: TrainedModel, chosen: ExportFormat) -> Mapping[str, bytes
         about=read_json(trained.run / "run.json") or {},
         summary=read_json(trained.run / "summary.json") or {},
         format=chosen,
+        usage=chosen.usage or usage_code(trained, network),
     )
     texts = {
         "labels.txt": "".join(f"{name if name.isprintable() else escape_name(name)}\n" for name in trained.classes),
         "preprocessing.json": _as_json(describe_preprocessing(network, run_config.dataset.decode_settings())),
-        "config.json": _as_json(run_config.config),
+        "config.json": _as_json(_with_file_names(run_config.config)),
         "README.md": model_card(card),
     }
     files = {name: escape_line(redact(text)).encode() for name, text in texts.items()}
     return {chosen.file: chosen.serialize(network), **files}
+
+
+def _with_file_names(value: Any) -> Any:
+    """Return settings in which each absolute path is replaced by its last part, as paths of this machine are no use."""
+    if isinstance(value, dict):
+        return {key: _with_file_names(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_with_file_names(each) for each in value]
+    if isinstance(value, str) and (Path(value).is_absolute() or value.startswith("~")):
+        return Path(value).name
+    return value
 
 
 def _as_json(value: object) -> str:

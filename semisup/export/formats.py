@@ -27,8 +27,8 @@ class ExportFormat:
     packages: packages that must be installed to write the file
     install: what to type to install them
     serialize: function that converts the network to the bytes of the file
-    usage: Python code that runs the model on `pixels`, (n, S, S, 3) uint8
-    runs: whether the code in `usage` computes `probabilities`; False = the file has weights only
+    usage: Python code that computes `probabilities`, (n, K), of `pixels`, (n, S, S, 3) uint8; "" = the file has weights
+        only, and the code depends on the network (`safetensors_usage.py`)
     """
 
     file: str
@@ -36,8 +36,7 @@ class ExportFormat:
     packages: tuple[str, ...]
     install: str
     serialize: Callable[[StandaloneModel], bytes]
-    usage: str
-    runs: bool = True
+    usage: str = ""
 
     def require_packages(self, name: str) -> None:
         """Check that the packages of the format are installed.
@@ -114,17 +113,9 @@ import torch
 model = torch.export.load("model.pt2").module()
 probabilities = model(torch.from_numpy(pixels)).numpy()"""
 
-_SAFETENSORS = """\
-from safetensors.torch import load_file
-
-weights = load_file("model.safetensors")  # names begin with model. or encoder.; build the network yourself:
-# its settings are in config.json, and what comes before it in preprocessing.json"""
-
 FORMATS = {
     "onnx": ExportFormat("model.onnx", "onnx", ("onnx", "onnxscript"), "semisup[onnx]", _as_onnx, _ONNX),
     "torch": ExportFormat("model.pt2", "pytorch", (), "", _as_torch, _TORCH),
-    "safetensors": ExportFormat(
-        "model.safetensors", "pytorch", ("safetensors",), "safetensors", _as_safetensors, _SAFETENSORS, runs=False
-    ),
+    "safetensors": ExportFormat("model.safetensors", "pytorch", ("safetensors",), "safetensors", _as_safetensors),
 }
 """Name of a format -> the format."""

@@ -43,6 +43,7 @@ class CardContent:
     classes: the K class names
     about: content of run.json
     summary: content of summary.json
+    usage: Python code that computes `probabilities` of `pixels`
     """
 
     name: str
@@ -51,6 +52,7 @@ class CardContent:
     about: dict[str, Any]
     summary: dict[str, Any]
     format: ExportFormat
+    usage: str = ""
 
     @property
     def dataset(self) -> str:
@@ -91,14 +93,14 @@ def _body(content: CardContent) -> Iterator[str]:
     more = f" and {len(content.classes) - CLASSES_SHOWN} more" if len(content.classes) > CLASSES_SHOWN else ""
     yield f"# {_escape(content.name)}"
     yield ""
-    yield f"An image classifier that [semisup](https://pypi.org/project/semisup/) {__version__} trained."
+    yield f"An image classifier that semisup {__version__} trained."
     yield f"Its {len(content.classes)} classes are {shown}{more}. `labels.txt` has them in the order of the output."
     yield from ("", "## Data", "", f"Data set `{_escape(content.dataset)}`: {counts}.", "")
     yield from ("## Training", "", "| setting | value |", "|---|---|")
     yield from (f"| `{key}` | {_escape(value)} |" for key, value in _settings(content.run_config.config))
     yield from ("", "`config.json` has all settings.", *_weights(content.about))
     yield from ("", "## Accuracy", "", *_accuracy(content.summary), "")
-    yield from ("## Use", "", *_use(content.format, settings))
+    yield from ("## Use", "", *_use(content, settings))
 
 
 def _counts(content: CardContent) -> str:
@@ -158,7 +160,7 @@ def _images(summary: dict[str, Any], split: str) -> int:
         return 0
 
 
-def _use(format_: ExportFormat, settings: DecodeSettings) -> Iterator[str]:
+def _use(content: CardContent, settings: DecodeSettings) -> Iterator[str]:
     """Yield the section with code that runs the model."""
     size = settings.size
     yield f"Input `images`: uint8, (n, {size}, {size}, 3), RGB. Output `probabilities`: float32, (n, K)."
@@ -166,11 +168,13 @@ def _use(format_: ExportFormat, settings: DecodeSettings) -> Iterator[str]:
     yield from ("", "```python", "from pathlib import Path", "")
     yield from decoding_code(settings)
     yield ""
-    yield from format_.usage.split("\n")
-    if format_.runs:
-        yield 'labels = Path("labels.txt").read_text(encoding="utf-8").splitlines()'
-        yield "print(labels[probabilities[0].argmax()], probabilities[0].max())"
+    yield from content.usage.split("\n")
+    yield 'labels = Path("labels.txt").read_text(encoding="utf-8").splitlines()'
+    yield "print(labels[probabilities[0].argmax()], probabilities[0].max())"
     yield "```"
+    if "from semisup." in content.usage:
+        yield ""
+        yield f"This code needs semisup {__version__}; the formats onnx and torch do not."
     yield ""
     yield "The model computes in float32. Transparent pixels are replaced by the gray value `background`"
     yield f"({settings.background}), and 16-bit gray images are reduced to their upper 8 bits."
@@ -192,7 +196,7 @@ def decoding_code(settings: DecodeSettings) -> Iterator[str]:
         yield f"left, top = round((width - {size}) / 2), round((height - {size}) / 2)"
         yield "image = image.resize((width, height), Image.Resampling.BILINEAR)"
         yield f"image = image.crop((left, top, left + {size}, top + {size}))"
-    yield "pixels = numpy.asarray(image)[None]"
+    yield "pixels = numpy.array(image)[None]"
 
 
 def _escape(value: object) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 from semisup.export.standalone_model import StandaloneModel
 from semisup.images.decode_settings import DecodeSettings
+from semisup.model.linear import UnitLength
 
 
 def describe_preprocessing(network: StandaloneModel, settings: DecodeSettings) -> dict[str, Any]:
@@ -35,8 +36,14 @@ def describe_preprocessing(network: StandaloneModel, settings: DecodeSettings) -
             "gray": [299 / 1000, 587 / 1000, 114 / 1000] if network.gray else None,
             "scale": 1 / 255,
             **(inputs[0] if len(inputs) == 1 else {"networks": inputs}),
+            "features": None if network.encoder is None else {"rounded_to": "float16", "length": _length(network)},
         },
     }
+
+
+def _length(network: StandaloneModel) -> float | None:
+    """Return the Euclidean length to which the model scales features; None = it does not scale them."""
+    return next((layer.length for layer in network.model.modules() if isinstance(layer, UnitLength)), None)
 
 
 def _rounded(values: list[float] | None) -> list[float] | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from semisup.analysis.comparison import Comparison
-from semisup.analysis.datasets import dataset_label
+from semisup.analysis.datasets import UNKNOWN_DATASET, dataset_label
 from semisup.analysis.gains import BASELINE, CONTROL, LABELS_ONLY
 from semisup.analysis.reference_groups import ReferenceGroup
 from semisup.analysis.rows import ReferenceGain, Row
@@ -55,8 +55,8 @@ def as_json(parts: list[tuple[Comparison, str]], beside: Path) -> bytes:
     """Format comparisons as JSON.
 
     For one data set, the object has, among others, the keys `best` (the best row), `selected_by` (the validation metric
-    by which rows are ranked), `rows` (best first) and `runs`. For several data sets, it has the list `data_sets`, with
-    one such object for each, and the list `runs` of all runs.
+    by which rows are ranked), `rows` (best first) and `runs`. For several data sets or several experiments, it has the
+    list `data_sets`, with one such object for each, and the list `runs` of all runs.
 
     Args:
         parts: the comparison of each data set and its summary text.
@@ -74,10 +74,18 @@ def as_json(parts: list[tuple[Comparison, str]], beside: Path) -> bytes:
         }
         for comparison, sentence in parts
     ]
-    named = [{"dataset": comparison.data_set} | part for (comparison, _), part in zip(parts, objects, strict=True)]
+    named = [_names(comparison, beside) | part for (comparison, _), part in zip(parts, objects, strict=True)]
     value: dict[str, Any] = {"schema": SCHEMA} | (objects[0] if len(objects) == 1 else {"data_sets": named})
     value["runs"] = [line for comparison, _ in parts for line in run_lines(comparison, beside)]
     return json.dumps(finite(value), indent=2, allow_nan=False).encode() + b"\n"
+
+
+def _names(comparison: Comparison, beside: Path) -> dict[str, Any]:
+    """Return the data set of a comparison and, if several experiments are compared, the folder of the experiment."""
+    if comparison.experiment is None:
+        return {"dataset": comparison.data_set}
+    dataset = comparison.data_set or next(filter(None, map(dataset_label, comparison.runs)), UNKNOWN_DATASET)
+    return {"experiment": os.path.relpath(comparison.experiment.resolve(), beside.resolve()), "dataset": dataset}
 
 
 def _run(comparison: Comparison, run: Run, beside: Path) -> dict[str, Any]:

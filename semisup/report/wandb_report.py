@@ -61,11 +61,12 @@ def wandb_settings(comparison: Comparison, folders: list[Path], overrides: list[
     node |= {key.removeprefix("tracking."): value for key, value in parse_settings(overrides).items()}
     name = run.name or "runs"
     parts = sorted(os.path.realpath(folder) for folder in folders)
+    parts += [os.path.realpath(comparison.experiment)] if comparison.experiment else []
     parts += [comparison.data_set] if comparison.data_set else []
     digest = hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:8]
     identity = RunInfo(
         run_id=f"comparison-{re.sub('[^A-Za-z0-9._-]', '-', name)[:80]}-{digest}",
-        name=f"comparison of {name}" + (f", {comparison.data_set}" if comparison.data_set else ""),
+        name=f"comparison of {name}" + (f", {comparison.label}" if comparison.label else ""),
         group=name,
         job_type="compare",
         tags=("comparison",),

@@ -1,11 +1,12 @@
 """Describe the result of a comparison in sentences: the best settings, their gains, and the evidence."""
 
+import contextlib
 import math
 from collections import Counter
 from pathlib import Path
 
-from semisup.analysis.comparison import Comparison
-from semisup.analysis.confirmation import read_confirmation
+from semisup.analysis.comparison import Comparison, compare_runs
+from semisup.analysis.confirmation import confirmed_sweep, declared_row, read_confirmation
 from semisup.analysis.diagnosis import unused_reason
 from semisup.analysis.folds import incomplete_folds, repetitions
 from semisup.analysis.gains import CONTROL, LABELS_ONLY, Evidence, Gain, evidence, seeds_to_detect
@@ -14,12 +15,14 @@ from semisup.analysis.reference_groups import OLD_CONTROL, PROBE, control_name
 from semisup.analysis.rows import Row
 from semisup.analysis.run_history import chosen_before_selection
 from semisup.analysis.run_settings import FlatSettings, format_settings
-from semisup.analysis.runs import ACCURACY, NO_ACCURACY, as_number
+from semisup.analysis.runs import ACCURACY, NO_ACCURACY, as_number, find_runs, read_runs
 from semisup.analysis.selection import METRIC_NAMES
+from semisup.analysis.spread import mean_validation_score
 from semisup.config.run_id import ConfigDict
 from semisup.core.probe_grids import NAMES
+from semisup.errors import DataError
 from semisup.report.format_numbers import format_mean_std, missing_reason
-from semisup.text import escape, listed, printable
+from semisup.text import escape, listed, printable, shell_quote
 
 SMALL_SIDE = 32
 """Largest side in pixels of images that do not count as photographs; it is not applied to `dataset=folder`."""
@@ -32,17 +35,23 @@ AGAINST_LABELS = "Compared with labels alone"
 def summary_sentence(comparison: Comparison, folder: Path | None = None) -> str:
     """Describe a comparison in a few lines: the best settings, and their gains over the control and over labels alone.
 
-    If `semisup confirm` was run for the sweep in `folder`, the lines about its result come first.
+    If `semisup confirm` was run for the sweep in `folder`, the lines about its result come first. If `folder` contains
+    the runs of a confirmation, there are no other lines.
     """
-    confirmed = confirmation_sentence(comparison, folder) if folder is not None else ""
-    best, prefix = comparison.best, f"{comparison.data_set}: " if comparison.data_set else ""
+    prefix = f"{comparison.label}: " if comparison.label else ""
+    if folder is not None and (sweep := confirmed_sweep(folder)) and (text := confirmation_sentence(sweep)):
+        return f"{prefix}{text}"
+    confirmed = confirmation_sentence(folder, comparison) if folder is not None else ""
+    best = comparison.best
     if best is None:
         statuses = Counter(run.status for run in comparison.unfinished)
         counts = ", ".join(f"{count} {status}" for status, count in statuses.items())
         if refits := _refits(comparison):
             return f"{prefix}{refits}"
         return f"{prefix}No run is finished yet: {counts}."
-    lines = [f"{prefix}{_best_settings(comparison, best)}: {_accuracy(best)} {repetitions(best.runs)}."]
+    lines = [
+        f"{'' if confirmed else prefix}{_best_settings(comparison, best)}: {_accuracy(best)} {repetitions(best.runs)}."
+    ]
     if best.controls:
         lines += [_unlabeled_line(best), _labels_only_line(comparison, best), *encoder_question(best.runs[0].config)]
     incomplete = incomplete_folds([(format_settings(row.settings), row.runs) for row in comparison.rows])
@@ -50,7 +59,7 @@ def summary_sentence(comparison: Comparison, folder: Path | None = None) -> str:
     if confirmed.startswith("Confirmed"):
         lines = [line.replace(f", {TO_CONFIRM}", " before its confirmation") for line in lines]
     if confirmed:
-        lines = [SWEEP_HEADING, *lines]
+        confirmed, lines = f"{prefix}{confirmed}", [SWEEP_HEADING, *lines]
     return "\n".join(filter(None, [confirmed, *lines]))
 
 
@@ -62,7 +71,7 @@ def _refits(comparison: Comparison) -> str:
 
 def title(comparison: Comparison) -> str:
     """Write the title of a comparison's figures: a short form of its summary."""
-    best, prefix = comparison.best, f"{comparison.data_set}: " if comparison.data_set else ""
+    best, prefix = comparison.best, f"{comparison.label}: " if comparison.label else ""
     if best is None:
         return f"{prefix}No run is finished yet"
     settings = f": {format_settings(best.settings)}" if best.settings else ""
@@ -118,7 +127,9 @@ def _unlabeled_line(row: Row) -> str:
 def _labels_only_line(comparison: Comparison, row: Row) -> str:
     """Write the line about the gain over the best labels-only runs."""
     value = row.gains.get(LABELS_ONLY)
-    group = next((group for group in comparison.references if group.kind == LABELS_ONLY), None)
+    others = {pair.other.id for pair in row.labels_only if pair.other is not None}
+    groups = [group for group in comparison.references if group.kind == LABELS_ONLY]
+    group = next((group for group in groups if others & {run.id for run in group.runs}), None)
     if value is None or group is None:
         return f"{AGAINST_LABELS}: no labels-only run is finished, so it is unknown whether one would be as good."
     if all(same.other is other.other for same, other in zip(row.labels_only, row.controls, strict=True)):
@@ -223,12 +234,13 @@ def _stability_line(comparison: Comparison, best: Row) -> str:
     )
 
 
-def confirmation_sentence(comparison: Comparison, folder: Path) -> str:
+def confirmation_sentence(folder: Path, comparison: Comparison | None = None) -> str:
     """State the result of `semisup confirm` for the sweep in `folder`; "" if no confirmation was started.
 
     Args:
-        comparison: comparison of the sweep, without the runs of the confirmation.
         folder: folder of the sweep.
+        comparison: comparison of the sweep, without the runs of the confirmation; None = it is made, if the runs of the
+            sweep can be read.
     """
     result = read_confirmation(folder)
     if result is None:
@@ -237,9 +249,14 @@ def confirmation_sentence(comparison: Comparison, folder: Path) -> str:
     settings = format_settings(plan.settings) or "the only setting"
     if row is None or len(row.runs) < len(plan.seeds):
         done = 0 if row is None else len(row.runs)
-        return f"Confirmation of {settings}: {done} of {len(plan.seeds)} seeds are finished; semisup confirm continues."
+        command = f"semisup confirm {shell_quote(folder)} --seeds {len(plan.seeds)}"
+        return f"Confirmation of {settings}: {done} of {len(plan.seeds)} seeds are finished; to continue: {command}"
     accuracy = f"{row.split} {measure_name(row)} {format_mean_std(row.score(row.split), unit=100)} %"
     lines = [f"Confirmed on {len(row.runs)} fresh seeds: {settings}: {accuracy}."]
+    if comparison is None:
+        with contextlib.suppress(DataError):
+            comparison = compare_runs(read_runs(find_runs([folder])))
+    declared = None if comparison is None else declared_row(comparison, plan)
     for kind, head, reference in (
         (CONTROL, "Unlabeled images", "the control"),
         (LABELS_ONLY, AGAINST_LABELS, "the best labels-only runs of the sweep"),
@@ -249,11 +266,28 @@ def confirmation_sentence(comparison: Comparison, folder: Path) -> str:
             lines.append(f"{head}: {missing_reason(row.references(kind), kind)}, so the gain is unknown.")
             continue
         text = _gain_text(row, value, value.interval, reference, confirmed=True)
-        if kind == CONTROL and comparison.best and (sweep := comparison.best.gains.get(CONTROL)):
+        if kind == CONTROL and declared is not None and (sweep := declared.gains.get(CONTROL)):
             over = sweep.mean - value.mean
             text += f" The sweep had {'overstated' if over > 0 else 'understated'} it by {abs(over):.1f} points."
         lines.append(f"{head}: {text}")
-    return "\n".join(lines)
+    if comparison is not None:
+        lines.append(_other_best(comparison, declared))
+    return "\n".join(filter(None, lines))
+
+
+def _other_best(comparison: Comparison, declared: Row | None) -> str:
+    """State that a setting that was not confirmed is now the best of the sweep; "" if the confirmed one is the best.
+
+    Args:
+        comparison: comparison of the sweep.
+        declared: the row of the confirmed setting.
+    """
+    best = comparison.best
+    if best is None or declared is None or best is declared:
+        return ""
+    tie = mean_validation_score(best.runs) == mean_validation_score(declared.runs)
+    state = "has the same validation score" if tie else "is now better on validation"
+    return f"In the sweep, {format_settings(best.settings)} {state}; it is not confirmed."
 
 
 def _early_weights(row: Row) -> str:

@@ -44,10 +44,20 @@ def test_plan_is_declared_once(folder: Path) -> None:
     assert (confirmation_folder(folder) / FILE).read_bytes() == content
     with pytest.raises(
         SettingError,
-        match=r"--seeds=5: must be 4, the number with which this confirmation began; type --seeds 4, or delete ",
+        match=r"--seeds=3: must be at least 4, the number of seeds of this confirmation; type --seeds 4, or delete ",
     ):
-        declare(compared(folder), folder, 5)
+        declare(compared(folder), folder, 3)
     assert read_confirmation(folder) == (plan, None)
+
+
+def test_seeds_are_added_to_a_plan(folder: Path) -> None:
+    plan = declare(compared(folder), folder, 3)
+    make_with_references(folder, plan.config | {"seed": 7}, test=0.8, control=0.7, baseline=0.5)
+    assert declare(compared(folder), folder, 4) == plan._replace(seeds=[3, 4, 5, 8]), "no seed of the sweep"
+    assert declare(compared(folder), folder).seeds == [3, 4, 5, *range(8, 15)], "without a number there are 10"
+    content = json.loads((confirmation_folder(folder) / FILE).read_text())
+    assert content["earlier_numbers"] == [3, 4]
+    assert len(declare(compared(folder), folder, 20).seeds) == len(declare(compared(folder), folder).seeds) == 20
 
 
 def test_declared_labels_only_runs_are_the_reference(folder: Path) -> None:

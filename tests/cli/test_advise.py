@@ -168,6 +168,31 @@ def test_command_that_halves_the_labels_is_printed_if_these_runs_are_missing(tmp
     assert train_command([*expected.replace("-m ", "").replace("seed=0,1", "seed=0").split()[2:], "--cfg", "job"]) == 0
 
 
+def test_sweep_of_one_seed_gets_the_commands_that_suffice_to_check_more_labels(
+    tmp_path: Path, program: Program
+) -> None:
+    with_half_of_the_labels(tmp_path / "mine", (2,), (20,))
+    (run,) = (tmp_path / "mine").glob("self_training-fixed-*")
+    with_command(run, "semisup train -m name=mine method=self_training dataset.labels_per_class=4 seed=0")
+    _, text = program("advise", "mine")
+    assert "needs two seeds with all labels and with half of them" in text
+    head, sweep, half = text.splitlines()[-3:]
+    assert head.startswith("To check the value of more labels, train a second seed of all settings, and labels alone")
+    assert sweep == "  semisup train -m name=mine method=self_training dataset.labels_per_class=4 seed=0,1"
+    assert half.endswith(" train.patience=null seed=0,1")
+    assert "method.lambda_unlabeled=0" in half
+
+
+def test_experiments_of_a_folder_get_separate_advice(tmp_path: Path, program: Program) -> None:
+    for name, gains in {"a": (9, 10), "a_confirm": (9, 10), "b": (2, 3)}.items():
+        for seed, gain in enumerate(gains):
+            cell(tmp_path / "outputs" / name, seed, gain)
+    (tmp_path / "outputs/a_confirm/confirmation.json").write_text("{}")
+    _, text = program("advise", "outputs")
+    assert [line for line in text.splitlines() if line.startswith("outputs/")] == ["outputs/a:", "outputs/b:"]
+    assert "semisup confirm outputs/a\n" in text
+
+
 def test_wrong_input_ends_with_one_line_and_status_2(tmp_path: Path, program: Program) -> None:
     (tmp_path / "empty").mkdir()
     make(tmp_path / "unfinished", plain_of(), status="running")

@@ -31,7 +31,15 @@ def test_time_limit_of_the_sweep_does_not_end_its_confirmation(tmp_path: Path, m
     assert str(tmp_path) not in output
     plan = json.loads((tmp_path / "outputs/runs_confirm/confirmation.json").read_text())
     assert len(plan["seeds"]) == 3
+    assert run_command_line(["confirm", "outputs/runs", "--seeds", "4"]) == 0
+    output = capfd.readouterr().out
+    assert output.count("Confirmed on 4 fresh seeds: ") == 1, output
+    assert len([line for line in output.splitlines() if line.startswith("done  ")]) == 1, "only the new seed"
     run = next(path.parent for path in Path("outputs/runs").glob("*/config.yaml"))
+    assert run_command_line(["confirm", "outputs/runs_confirm"]) == 2
+    assert "to add seeds to it, type semisup confirm outputs/runs --seeds N\n" in capfd.readouterr().err
+    assert run_command_line(["confirm", "outputs/runs", "10"]) == 2
+    assert capfd.readouterr().err.endswith("type --seeds 10\n")
     assert run_command_line(["confirm", str(run)]) == 2
     assert (
         "is a run; confirm repeats the best run of a sweep; type semisup confirm outputs/runs\n"

@@ -171,7 +171,7 @@ def test_what_cannot_be_done_is_one_line(labeled: Path) -> None:
     assert "must be at most 24" in refused(labeled, run, "--output", "new", "--next", "25")
     assert "--threshold=1.5: must be in [0, 1]" in refused(labeled, run, "--output", "new", "--threshold", "1.5")
     assert "dataset.unlabeled" in refused(labeled, run, "--output", "photos/training/unlabeled/new")
-    assert "is not the directory of a run; type one of the runs in it, such as outputs/runs/" in refused(
+    assert "is a folder of runs; type semisup label outputs/runs/" in refused(
         labeled, "outputs/runs", "--output", "new"
     )
     assert "may not be set here" in refused(labeled, run, "--output", "new", "seed=3")

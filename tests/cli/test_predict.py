@@ -204,8 +204,11 @@ def test_folder_of_a_sweep_is_answered_with_the_line_to_type(images: Path, progr
     for folder in ("outputs/mine", "outputs"):
         status, output = program("predict", folder, "images")
         assert status == 2
-        assert output == f"semisup predict: {folder}: is a folder of runs; type semisup predict {run} images\n"
-    assert program(*output.partition("type semisup ")[2].split())[0] == 0
+        assert output == (
+            f"semisup predict: {folder}: is a folder of runs; type semisup predict {run} images for the best "
+            "run on validation\n"
+        )
+    assert program(*output.partition("type semisup ")[2].partition(" for ")[0].split())[0] == 0
     status, output = program("predict", str(run))
     assert status == 2
     assert output == f"semisup predict: no images are given after the run; type semisup predict {run} images/\n"

@@ -108,4 +108,4 @@ def test_show_works_in_an_ascii_terminal(tmp_path: Path) -> None:
     assert "val/accuracy   ____ " in done.stdout
     again = preloaded.run([*command[:-1], str(tmp_path)], capture_output=True, text=True, timeout=60, check=False)
     assert again.returncode == 2
-    assert "is not the directory of a run" in again.stderr
+    assert "is a folder of runs; type semisup show " in again.stderr

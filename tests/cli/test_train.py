@@ -218,7 +218,9 @@ def test_several_values_without_m_are_refused(
         (["experiment=treshold_by_strength"], "did you mean threshold_by_strength?"),
         (["--verbose"], "--verbose: not a flag"),
         (["a=b=c"], "a=b=c: no such key"),
-        (["threshold"], "threshold: must have the form key=value"),
+        (["threshold"], "threshold: must have the form key=value; a value with a space needs quotes"),
+        (["fixmatch"], "fixmatch: must have the form key=value; type method=fixmatch\n"),
+        (["/"], "/: must have the form key=value; for a folder of images, type dataset=folder dataset.root=/\n"),
     ],
 )  # fmt: skip
 def test_invalid_setting_prints_one_line_and_writes_nothing(

@@ -19,6 +19,9 @@ from tests.report.run_maker import make, plain_of
         ),
         (["xyz"], "semisup: xyz: no such command; type semisup with one of train, compare, "),
         (["compare", "mine"], "semisup compare: mine: there is no such folder; type outputs/mine\n"),
+        (["compare", "file"], "file: is a file; type the folder of runs, .\n"),
+        (["predict", "outputs"], "outputs: is a folder of runs; type semisup predict outputs/mine/"),
+        (["predict", "images"], "images: is not the directory of a run; type the directory of a run, outputs/NAME/RUN"),
         (["compare", "outputs/mien"], "outputs/mien: there is no such folder; type outputs/mine\n"),
         (
             ["disk", "typo"],
@@ -29,6 +32,8 @@ from tests.report.run_maker import make, plain_of
 )
 def test_line_to_type_is_printed(tmp_path: Path, program: Program, words: list[str], message: str) -> None:
     make(tmp_path / "outputs/mine", plain_of())
+    (tmp_path / "file").write_text("")
+    (tmp_path / "images").mkdir()
     status, output = program(*words)
     assert status == 2
     assert message in output
@@ -43,6 +48,35 @@ def test_words_that_a_command_does_not_take_print_its_own_usage(capsys: pytest.C
     )
 
 
+@pytest.mark.parametrize(
+    ("command", "message"),
+    {
+        "show": "type semisup show RUN, where RUN is a run directory, outputs/NAME/RUN\n",
+        "label": "type semisup label RUN, where RUN is the directory of a finished run, outputs/NAME/RUN\n",
+        "compare": "type semisup compare FOLDER, where FOLDER is an experiment, a run, or outputs\n",
+        "confirm": "type semisup confirm FOLDER, where FOLDER is the folder of a sweep: outputs/NAME\n",
+    }.items(),
+)
+def test_command_without_a_folder_says_what_to_type(
+    capsys: pytest.CaptureFixture[str], command: str, message: str
+) -> None:
+    with pytest.raises(SystemExit):
+        run_command_line([command])
+    assert capsys.readouterr().err.endswith(f"semisup {command}: error: {message}")
+
+
+@pytest.mark.parametrize("command", ["show", "label", "export"])
+def test_best_run_of_a_folder_is_suggested(tmp_path: Path, program: Program, command: str) -> None:
+    for name in ("a", "b"):
+        for seed, val in ((0, 0.7), (1, 0.9), (2, 0.8)):
+            make(tmp_path / "outputs" / name, plain_of(seed=seed), val=val)
+    best = [next((tmp_path / "outputs" / name).glob("*seed1*")).relative_to(tmp_path) for name in ("a", "b")]
+    message = f"outputs/a: is a folder of runs; type semisup {command} {best[0]} for the best run on validation\n"
+    assert program(command, "outputs/a") == (2, f"semisup {command}: {message}")
+    others = f" of the first experiment or data set (of the others: {best[1]})\n"
+    assert program(command, "outputs")[1].endswith(f"{best[0]} for the best run on validation{others}")
+
+
 @pytest.mark.parametrize("command", ["show", "label", "export", "predict", "reproduce"])
 def test_all_commands_refuse_other_folders_in_the_same_words(tmp_path: Path, program: Program, command: str) -> None:
     (tmp_path / "empty").mkdir()
@@ -50,11 +84,11 @@ def test_all_commands_refuse_other_folders_in_the_same_words(tmp_path: Path, pro
     more = ["images"] if command == "predict" else []
     for folder, message in {
         "empty": "is not the directory of a run; type the directory of a run, outputs/NAME/RUN",
-        "outputs/mine": f"is not the directory of a run; type one of the runs in it, such as {run}",
+        "outputs/mine": f"is a folder of runs; type semisup {command} {run} for the best run on validation",
         "typo": "there is no such folder; type the directory of a run, outputs/NAME/RUN",
     }.items():
         if (command, folder) in (("reproduce", "typo"), ("predict", "outputs/mine")):
-            continue  # may be a config file; names the best run
+            continue  # may be a config file; the message includes the images
         assert program(command, folder, *more) == (2, f"semisup {command}: {folder}: {message}\n")
 
 

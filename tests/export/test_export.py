@@ -69,19 +69,62 @@ def test_onnx_of_an_encoder_run_agrees_with_predict(
     (one,) = session.run(None, {"images": as_input(paths[:1], 16)})
     assert one == pytest.approx(expected[:1], abs=1e-4)
 
-    monkeypatch.chdir(run / "export/onnx")
+    folder = tmp_path / run / "export/onnx"
+    monkeypatch.chdir(folder)
     assert sorted(path.name for path in Path.cwd().iterdir()) == [
         "README.md", "config.json", "labels.txt", "model.onnx", "preprocessing.json",
     ]  # fmt: skip
     assert Path("labels.txt").read_text().splitlines() == classifier.classes
     inside = json.loads(Path("preprocessing.json").read_text())["inside_the_model"]
     assert (inside["size"], inside["interpolation"]) == (32, "bicubic, antialiased")
-    Image.open(paths[0]).save("image.jpg", format="PNG")
+    _, output = run_card(folder, monkeypatch, paths[0])
+    assert output.split()[0] == classifier.predict(paths[0])[0][0]
+
+
+def run_card(folder: Path, monkeypatch: pytest.MonkeyPatch, image: Path) -> tuple[dict[str, Any], str]:
+    """Execute the code of the model card beside a copy of an image; return its variables and its output."""
+    monkeypatch.chdir(folder)
+    Image.open(image).save("image.jpg", format="PNG")
     (code,) = re.findall(r"```python\n(.*?)```", Path("README.md").read_text(), re.DOTALL)
-    printed = io.StringIO()
+    printed, names = io.StringIO(), dict[str, Any]()
     monkeypatch.setattr(sys, "stdout", printed)
-    exec(compile(code, "README.md", "exec"), {})
-    assert printed.getvalue().split()[0] == classifier.predict(paths[0])[0][0]
+    with torch.no_grad():
+        exec(compile(code, "README.md", "exec"), names)
+    torch.set_grad_enabled(True)
+    return names, printed.getvalue()
+
+
+@pytest.mark.parametrize("model", [("model=linear",), ("model=mlp", "model.widths=[8]")])
+def test_code_for_safetensors_runs_an_encoder_with_timm_alone(
+    tmp_path: Path, program: Program, monkeypatch: pytest.MonkeyPatch, model: tuple[str, ...]
+) -> None:
+    words = [*toy_words(toy_weights(tmp_path / "toy.pth"), toy_folder(tmp_path / "toy")), "dataset.draft=false"]
+    words = [word for word in words if word != "model=linear"]
+    assert program("train", *words, *model, "method=supervised")[0] == 0
+    (run,) = [path.parent for path in Path("outputs/runs").glob("*/summary.json")]
+    assert program("export", str(run), "--format=safetensors", "--output=model")[0] == 0
+    (image,) = photographs(tmp_path / "photographs", 1)
+    expected = load_classifier(run, device="cpu").probabilities([image])
+    names, output = run_card(tmp_path / "model", monkeypatch, image)
+    assert names["probabilities"] == pytest.approx(expected, abs=1e-5)
+    assert output.startswith(load_classifier(tmp_path / run, device="cpu").classes[expected[0].argmax()])
+    assert "settings_class" not in names, "a class of semisup"
+    inside = json.loads(Path("preprocessing.json").read_text())["inside_the_model"]
+    scale = yaml.safe_load((tmp_path / run / "config.yaml").read_text())["model"]["scale"]
+    assert inside["features"] == {"rounded_to": "float16", "length": scale}
+    for path in Path.cwd().glob("*.[jm][sd]*"):
+        assert str(tmp_path) not in path.read_text(), "paths of this machine"
+
+
+def test_code_for_safetensors_builds_other_networks_with_semisup(
+    tmp_path: Path, program: Program, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert program("export", str(RUN), "--format=safetensors", "--output=model")[0] == 0
+    (image,) = photographs(tmp_path / "photographs", 1)
+    expected = load_classifier(RUN, device="cpu").probabilities([image])
+    names, _ = run_card(tmp_path / "model", monkeypatch, image)
+    assert names["probabilities"] == pytest.approx(expected, abs=1e-5)
+    assert "This code needs semisup " in Path("README.md").read_text()
 
 
 @pytest.mark.parametrize("resize", ["stretch", "center_crop"])

@@ -20,6 +20,7 @@ from PIL import Image
 from rich.console import Console
 
 from semisup.analysis.comparison import Comparison, compare_runs
+from semisup.analysis.confirmation import declare
 from semisup.analysis.gains import LABELS_ONLY, evidence
 from semisup.analysis.run_history import chosen_before_selection
 from semisup.analysis.runs import find_runs, read_run, read_runs
@@ -491,7 +492,8 @@ def test_data_sets_are_compared_separately(outputs: Path) -> None:
     make(outputs / "two", of_mnist("threshold.tau=0.5"), status="failed")
     (outputs / "three" / "broken").mkdir(parents=True)
     (outputs / "three" / "broken" / "run.json").write_text("{")
-    text = printed(outputs, width=1000)
+    text = printed(outputs / "one", outputs / "two", outputs / "three", width=1000)
+    outputs /= "one"
     assert "digits: One setting" in text
     assert "mnist: Best of 2 settings, selected on validation: threshold.tau=0.8" in text
     assert "unreadable data set: No run is finished yet: 1 unreadable" in text
@@ -513,12 +515,76 @@ def test_data_sets_are_compared_separately(outputs: Path) -> None:
     assert size[0] == 1400
 
 
+def sweep_with_confirmation(outputs: Path) -> None:
+    """Two settings with the same validation accuracy; the confirmed one is worse with its new seeds."""
+    for tau in (0.8, 0.9):
+        for seed in (0, 1):
+            config = plain_of("method=self_training", f"threshold.tau={tau}", seed=seed)
+            make_with_references(outputs / "a", config, val=0.9, test=0.8, control=0.7, baseline=0.5)
+    plan = declare(compared(outputs / "a"), outputs / "a", 3)
+    assert plan.settings == {"threshold.tau": 0.8}
+    for seed in plan.seeds:
+        config = plain_of("method=self_training", "threshold.tau=0.8", seed=seed)
+        make_with_references(outputs / "a_confirm", config, val=0.85, test=0.75, control=0.7, baseline=0.5)
+
+
+@text_only
+def test_experiments_in_one_folder_are_compared_separately(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep_with_confirmation(outputs)
+    make_with_references(outputs / "b", plain_of("method=fixmatch"), val=0.95, test=0.9, control=0.7, baseline=0.5)
+    monkeypatch.chdir(outputs.parent)
+    text = printed(Path("outputs"), width=1000)
+    sentences = [line for line in text.splitlines() if line.startswith("outputs/")]
+    assert sentences == [
+        "outputs/a: Confirmed on 3 fresh seeds: threshold.tau=0.8: test accuracy 75.0 ± 0.0 %.",
+        "outputs/a_confirm: Confirmed on 3 fresh seeds: threshold.tau=0.8: test accuracy 75.0 ± 0.0 %.",
+        "outputs/b: One setting: test accuracy 90.0 % with one seed.",
+    ]
+    assert "Best of 2 settings, selected on validation: threshold.tau=0.8" in text
+    assert "each experiment is compared separately; in one table: semisup compare outputs/a outputs/b\n" in text
+    found = json.loads((outputs / "comparison.json").read_text())["data_sets"]
+    assert [(part["experiment"], part["dataset"]) for part in found] == [
+        ("a", "digits"), ("a_confirm", "digits"), ("b", "digits")
+    ]  # fmt: skip
+    assert [len(part["rows"]) for part in found] == [2, 1, 1]
+
+
+@text_only
+def test_runs_of_several_named_folders_are_one_table_without_confirmations(outputs: Path) -> None:
+    sweep_with_confirmation(outputs)
+    make_with_references(outputs / "b", plain_of("method=fixmatch"), val=0.95, test=0.9, control=0.7, baseline=0.5)
+    printed(outputs / "a", outputs / "a_confirm", outputs / "b", width=1000)
+    found = json.loads((outputs / "a" / "comparison.json").read_text())["data_sets"]
+    assert [len(part["rows"]) for part in found] == [3, 1]
+    assert {line["seed"] for line in lines(outputs / "a") if line["folder"].startswith("../a_confirm")} == set("234")
+
+
+@text_only
+def test_confirmed_setting_is_named_although_another_one_is_now_the_best(outputs: Path) -> None:
+    sweep_with_confirmation(outputs)
+    for seed in (0, 1):
+        config = plain_of("method=self_training", "threshold.tau=0.7", seed=seed)
+        make_with_references(outputs / "a", config, val=0.9, test=0.9, control=0.7, baseline=0.5)
+    text = printed(outputs / "a", width=1000)
+    assert "Confirmed on 3 fresh seeds: threshold.tau=0.8: test accuracy 75.0 ± 0.0 %." in text
+    assert "The sweep had overstated it by 5.0 points." in text, "against the same setting"
+    assert "In the sweep, threshold.tau=0.7 has the same validation score; it is not confirmed." in text
+    assert re.search(r"look at the best run:   semisup show \S*self_training-fixed-0.8-", text)
+    for path in (outputs / "a").glob("self_training-fixed-0.7-*/summary.json"):
+        path.write_text(path.read_text().replace('"best/val/accuracy": 0.9', '"best/val/accuracy": 0.95'))
+    text = printed(outputs / "a", width=1000)
+    assert "In the sweep, threshold.tau=0.7 is now better on validation; it is not confirmed." in text
+
+
 @text_only
 def test_root_distinguishes_data_sets(outputs: Path) -> None:
-    for root in ("/a/photos", "/b/photos", "/a/drawings"):
-        make(outputs / root.replace("/", ""), of_mnist("threshold.tau=0.8", name="folder", root=root))
-    assert "folder (photos): One setting" in printed(outputs, width=1000)
-    rows = json.loads((outputs / "comparison.json").read_text())["data_sets"]
+    roots = ("/a/photos", "/b/photos", "/a/drawings")
+    folders = [
+        make(outputs / root.replace("/", ""), of_mnist("threshold.tau=0.8", name="folder", root=root)).parent
+        for root in roots
+    ]
+    assert "folder (photos): One setting" in printed(*folders, width=1000)
+    rows = json.loads((folders[0] / "comparison.json").read_text())["data_sets"]
     assert [len(part["rows"]) for part in rows] == [1, 1], "a data set that was moved is the same"
 
 
@@ -529,6 +595,24 @@ def test_splits_of_one_data_set_are_settings(outputs: Path) -> None:
     comparison = compared(outputs)
     assert comparison.columns == ["dataset.labels_per_class"]
     assert [len(row.runs) for row in comparison.rows] == [2, 2]
+
+
+@text_only
+def test_best_labels_only_run_has_as_many_labels_as_the_run(outputs: Path) -> None:
+    for number, alone in ((2, 0.6), (4, 0.7)):
+        for seed in (0, 1):
+            config = plain_of("method=self_training", f"dataset.labels_per_class={number}", seed=seed)
+            make_with_references(outputs / "mine", config, val=alone, test=alone + 0.1, control=alone, baseline=0.5)
+    comparison = compared(outputs / "mine")
+    gains = {row.settings["dataset.labels_per_class"]: row.gains["best labels-only"].mean for row in comparison.rows}
+    assert gains == pytest.approx({2: 10, 4: 10}), "not over the runs with 4 labels"
+    other = labels_only_configs(plain_of("dataset.labels_per_class=4"), {"steps": 1200})["labels_only_none"]
+    unused = read_run(make(outputs / "mine", other, val=0.1, test=0.1))
+    assert compared(outputs / "mine").roles[unused.id] == "labels-only"
+    groups = [group for group in comparison.references if group.kind == "best labels-only"]
+    assert [group.settings["dataset.labels_per_class"] for group in groups] == [2, 4]
+    text = printed(outputs / "mine", width=1000)
+    assert "Compared with labels alone: no other labels-only run is better on validation than the control." in text
 
 
 @text_only
@@ -1055,3 +1139,31 @@ def test_closed_pipe_ends_quietly(outputs: Path, words: list[str]) -> None:
     assert done.stderr == ""
     assert done.returncode in ((0,) if words == ["compare", "mine"] else (0, 141))  # argparse itself passes over it
     assert (outputs / "mine" / "report.html").is_file() == (words == ["compare", "mine"])
+
+
+# What to type next ----------------------------------------------------------------------------------------------------
+
+
+@text_only
+def test_runs_with_one_seed_are_followed_by_the_command_that_repeats_them(outputs: Path) -> None:
+    folder, command = outputs / "mine", "semisup train -m threshold.tau=0.8,0.9 method=self_training"
+    for tau in (0.8, 0.9):
+        config = plain_of("method=self_training", f"threshold.tau={tau}", seed=4)
+        make_with_references(folder, config, test=0.8, control=0.7, baseline=0.5)
+        if tau == 0.8:
+            assert f"repeat it with new seeds: semisup confirm {folder}\n" in printed(folder, width=1000)
+    for run in folder.iterdir():
+        if (path := run / "run.json").is_file():
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"command": f"{command} seed=4"}))
+    expected = f"repeat it with 3 seeds (finished runs are reused): {command} seed=4,5,6\n"
+    assert expected in printed(folder, width=1000)
+    for run in folder.glob("self_training-fixed-*"):  # as in a sweep that an experiment defines
+        tau = yaml.safe_load((run / "config.yaml").read_text())["threshold"]["tau"]
+        about = json.loads((run / "run.json").read_text())
+        own = f"semisup train threshold.tau={tau} experiment=mine seed=4"
+        (run / "run.json").write_text(json.dumps(about | {"command": own}))
+    expected = "(finished runs are reused): semisup train -m threshold.tau=0.8,0.9 experiment=mine seed=4,5,6\n"
+    assert expected in printed(folder, width=1000)
+    config = plain_of("method=self_training", "threshold.tau=0.8", seed=5)
+    make_with_references(folder, config, val=0.9, test=0.8, control=0.7, baseline=0.5)
+    assert "repeat it" not in printed(folder, width=1000), "the best setting has two seeds"

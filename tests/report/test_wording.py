@@ -157,7 +157,8 @@ def test_unfinished_confirmation_says_how_to_continue(tmp_path: Path) -> None:
     declared = plain_of("method=self_training", CELL)
     content = {"schema": 1, "settings": {"threshold.tau": 0.9}, "config": declared, "labels_only": None}
     (place / FILE).write_text(json.dumps(content | {"redraw_labels": True, "seeds": list(range(3, 13))}))
-    expected = "Confirmation of threshold.tau=0.9: 2 of 10 seeds are finished; semisup confirm continues."
+    command = f"semisup confirm {tmp_path / 'mine'} --seeds 10"
+    expected = f"Confirmation of threshold.tau=0.9: 2 of 10 seeds are finished; to continue: {command}"
     assert lines(tmp_path / "mine")[0] == expected
 
 

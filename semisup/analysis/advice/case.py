@@ -8,14 +8,12 @@ from typing import Any, NamedTuple
 
 from semisup.analysis.comparison import Comparison, compare_runs
 from semisup.analysis.datasets import dataset_label
-from semisup.analysis.run_settings import canonical
+from semisup.analysis.run_settings import LABELS, canonical
 from semisup.analysis.runs import Run, as_number
 from semisup.analysis.stored_predictions import StoredPredictions
 from semisup.config.run_id import dataset_keys
 from semisup.dataset import KeyRole
 from semisup.record.reader import read_json
-
-LABELS = "labels_per_class"
 
 
 class NoFinding(NamedTuple):

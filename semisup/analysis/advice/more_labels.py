@@ -21,11 +21,11 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from semisup.analysis.advice.case import LABELS, Case, NoFinding, image_count
+from semisup.analysis.advice.case import Case, NoFinding, image_count
 from semisup.analysis.gains import LABELS_ONLY, Pair, shared_image_means
 from semisup.analysis.intervals import Interval, paired_interval
 from semisup.analysis.rows import Row, split_of
-from semisup.analysis.run_settings import LENGTHS, canonical, flatten
+from semisup.analysis.run_settings import LABELS, LENGTHS, canonical, flatten
 from semisup.analysis.runs import Run
 from semisup.analysis.spread import summarize
 from semisup.config.run_id import dataset_keys
@@ -33,6 +33,7 @@ from semisup.dataset import KeyRole
 
 NAME = "value of more labels"
 HALF = "labels-only runs with half of the labels"
+TWO_SEEDS = "two seeds with all labels and with half of them"
 MORE = 50
 """Number of further labels whose gain is predicted."""
 
@@ -96,7 +97,7 @@ def check_more_labels(case: Case) -> MoreLabels | NoFinding:
     split = split_of([run for each in complete for run in each])
     complete = [each for each in complete if all(run.score(split) is not None for run in each)]
     if len(complete) < 2:
-        return NoFinding(NAME, "two seeds with all labels and with half of them")
+        return NoFinding(NAME, TWO_SEEDS)
     at_labels, at_fewer = (_mean([each[place] for each in complete], split) for place in (2, 3))
     expected = 100 * expected_gain(at_labels, at_fewer, curve.labels, curve.fewer)
     if expected <= 0:

@@ -60,7 +60,7 @@ def _part(comparison: Comparison, sentence: str, link: Link, suffix: str) -> dic
     settings = settings_table(comparison, link, suffix)
     best = _best_run(comparison.best, link) if comparison.best else None
     sections: list[tuple[str, str, object]] = [
-        ("data-set", printable(comparison.data_set), comparison.data_set),
+        ("data-set", printable(comparison.label), comparison.label),
         ("heat-map", "Heat map", grid),
         ("settings-section", "Settings", settings),
         *((chart["id"].removesuffix(suffix), chart["title"], chart) for chart in charts),
@@ -69,7 +69,7 @@ def _part(comparison: Comparison, sentence: str, link: Link, suffix: str) -> dic
     ]
     return {
         "suffix": suffix,
-        "data_set": printable(comparison.data_set),
+        "label": printable(comparison.label),
         "sentences": [printable(line, 2000) for line in sentence.split("\n")],
         "sections": [(f"{id_}{suffix}", name) for id_, name, content in sections if content],
         "axes": _axes(grid) if grid else None,
