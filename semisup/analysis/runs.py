@@ -97,6 +97,12 @@ class Run:
         return "threshold" in self.identity  # result_config removes it if it cannot change a result
 
     @property
+    def stores_model(self) -> bool:
+        """Whether `semisup predict` can use the run: nearest neighbors on features store no model."""
+        probe = self.config.get("probe")
+        return not (isinstance(probe, dict) and probe.get("classifier") == "nearest_neighbors")
+
+    @property
     def reference_ids(self) -> tuple[str, ...]:
         return tuple(id_ for id_ in (self.control_id, self.baseline_id, *self.labels_only_ids) if id_)
 

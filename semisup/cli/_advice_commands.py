@@ -111,14 +111,25 @@ def _for_labels_alone(finding: "LabelsAlone", case: "Case") -> list[str]:
     needed = finding.seeds_needed
     if finding.verdict is Verdict.UNDECIDED and needed is not None and needed <= MOST_SEEDS and can_confirm:
         return ["Repeat it with more seeds:", f"  {confirm} --seeds {max(int(needed), FEWEST_SEEDS)}"]
-    best = max(finding.references, key=lambda run: mean_validation_score([run]))
+    usable = _with_model(finding)
     if finding.verdict is Verdict.UNDECIDED:
-        best = max((best, finding.row.best_run), key=lambda run: mean_validation_score([run]))
-        return [
-            "More labeled or test images would decide it; use the run that is best on validation:",
-            f"  {_predict([best])}",
-        ]
-    return ["Use labels alone:", f"  {_predict([best])}"]
+        usable.append(finding.row.best_run)
+        advice = "More labeled or test images would decide it; use the run that is best on validation:"
+    else:
+        advice = "Use labels alone:"
+    best = max(usable, key=lambda run: mean_validation_score([run]), default=None)
+    return [] if best is None else [advice, f"  {_predict([best])}"]
+
+
+def _with_model(finding: "LabelsAlone") -> "list[Run]":
+    """Return the labels-only runs that `semisup predict` can use.
+
+    If the best labels-only runs are nearest neighbors, which store no model, these are the controls and baselines.
+    """
+    from semisup.analysis.gains import BASELINE, CONTROL
+
+    others = [gain.finished for kind in (CONTROL, BASELINE) for gain in finding.row.references(kind)]
+    return [run for run in finding.references if run.stores_model] or [run for run in others if run is not None]
 
 
 def _for_out_of_class(finding: "OutOfClass", case: "Case") -> list[str]:

@@ -37,6 +37,11 @@ def hints(comparison: "Comparison") -> list[str]:
             "each seed has its own labeled images, so an ensemble of several seeds has learned from more labels than "
             "one run (docs/statistics.md)"
         )
+    if any(_shares_views(row.runs) for row in comparison.rows):
+        lines.append(
+            "all seeds have the same stored augmented views (encoder.view_seed), so the spread and the intervals do "
+            "not contain the randomness of the augmentation (docs/encoders.md)"
+        )
     if any(run.config["method"]["name"] == "noisy_student" for row in comparison.rows for run in row.runs[:1]):
         lines.append(
             "noisy_student restarts the model every method.refresh_every epochs; epochs of the control (the same run "
@@ -51,6 +56,17 @@ def hints(comparison: "Comparison") -> list[str]:
         command = "train command (for a reproduction, reproduce command)" if reproductions else "train command"
         lines.append(f"the same {command} resumes interrupted runs and retries failed ones")
     return lines
+
+
+def _shares_views(runs: "Sequence[Run]") -> bool:
+    """Whether runs of several seeds train on the same augmented views of an encoder's images."""
+    view_seeds = {(run.config.get("encoder") or {}).get("view_seed") for run in runs}
+    if len({run.seed for run in runs}) < 2 or len(view_seeds) > 1 or None in view_seeds:
+        return False
+    dataset = (read_json(runs[0].folder / "run.json") or {}).get("dataset")
+    features = dataset.get("features") if isinstance(dataset, dict) else None
+    packs = features.get("packs") if isinstance(features, dict) else None
+    return isinstance(packs, dict) and any(name != "plain" for name in packs)
 
 
 def _missing_references(comparison: "Comparison") -> list[str]:
@@ -158,7 +174,7 @@ def _better_reference(comparison: "Comparison", runs: "Sequence[Run]") -> "list[
 
     Args:
         runs: the runs with which the reference runs are compared. A kind is left out if one of these runs has no
-            finished reference run of this kind.
+            finished reference run of this kind with a stored model.
 
     Returns:
         The reference runs of the best kind, if their score is better than that of `runs`; else [].
@@ -168,7 +184,7 @@ def _better_reference(comparison: "Comparison", runs: "Sequence[Run]") -> "list[
     accuracies: dict[str, list[Run]] = {}
     for run in runs:
         for kind, gain in comparison.references_of.get(str(run.folder), {}).items():
-            if (other := gain.finished) is not None:
+            if (other := gain.finished) is not None and other.stores_model:
                 accuracies.setdefault(kind, []).append(other)
     complete = [others for others in accuracies.values() if len(others) == len(runs)]
     best = max(complete, key=mean_validation_score, default=[])

@@ -89,6 +89,20 @@ def test_best_probe_is_the_best_labels_only_run(words: list[str], program: Progr
     )
 
 
+def test_nearest_neighbors_that_are_best_are_not_recommended_for_predictions(
+    words: list[str], program: Program, tmp_path: Path
+) -> None:
+    assert program("train", "-m", *words, *FIXMATCH, *ONE_IMAGE, "seed=0,1,2", "probe.C=[]")[0] == 0
+    folder = tmp_path / "outputs/runs"
+    status, output = program("compare", str(folder))
+    assert "the best labels-only runs (k-nearest neighbors on features)" in " ".join(output.split())
+    assert "the same stored augmented views (encoder.view_seed)" in " ".join(output.split())
+    status, advice = program("advise", str(folder))
+    assert status == 0, advice
+    assert "semisup predict" in output
+    assert not any("/nearest_neighbors-" in line for line in f"{output}{advice}".splitlines() if "predict" in line)
+
+
 def test_sweep_without_control_or_values_fits_no_probe(words: list[str], program: Program, tmp_path: Path) -> None:
     assert program("train", "-m", *words, *FIXMATCH, "sweep.control=false", "name=alone")[0] == 0
     assert not probes(tmp_path / "outputs/alone")
