@@ -18,8 +18,11 @@ if TYPE_CHECKING:
     from semisup.analysis.runs import Run
 
 IMAGES = "images/"
-PER_CLASS_POLICIES = ("flexmatch", "freematch", "class_balanced")
-"""Threshold policies that have a separate threshold for each class."""
+ESTIMATE = {"loss": "logit_adjustment", "loss.unlabeled": "estimate"}
+"""Settings against pseudo-labels of few classes; docs/results.md compares them with other remedies."""
+
+WITHOUT_CROSS_ENTROPY = ("mixmatch", "mean_teacher")
+"""Methods that refuse `loss.unlabeled=estimate`, because their loss on pseudo-labels compares probabilities."""
 
 COMMAND_LENGTH = 4000
 
@@ -141,20 +144,34 @@ def _for_out_of_class(finding: "OutOfClass", case: "Case") -> list[str]:
     best = case.comparison.best
     command = ""
     if finding.score == "confidence" and best is not None and best.runs[0].config["method"]["name"] != "mixmatch":
-        command = _train_again(best, {"reject": "energy"})
+        encoder = best.runs[0].config.get("encoder") or {}
+        command = _train_again(best, {"reject": "energy" if encoder.get("name", "none") == "none" else "knn"})
     if command:
         return ["Leave out the images with the lowest scores (docs/open_set.md), and compare:", f"  {command}"]
     return ["Look at the images in the report of the run:", f"  {_show(finding.run)}"]
 
 
 def _for_concentration(finding: "Concentration") -> list[str]:
-    run = finding.row.best_run
+    """Write what to do about pseudo-labels of few classes.
+
+    The advice is another loss, or selection by class for methods without a cross-entropy on pseudo-labels. If the model
+    itself predicts few classes, or if the run already has these settings, it is to label images.
+    """
+    run, lines = finding.row.best_run, []
+    if run.config["method"]["name"] in WITHOUT_CROSS_ENTROPY:
+        changes, done = {"threshold": "class_balanced"}, run.config["threshold"]["name"] == "class_balanced"
+    else:
+        changes, done = ESTIMATE, (run.config.get("loss") or {}).get("unlabeled") == "estimate"
+    if not done and (command := _train_again(finding.row, changes)):
+        lines = ["Reduce the preference for few classes (docs/results.md), and compare:", f"  {command}"]
     by_policy = finding.labeled is None or finding.selected - finding.labeled > finding.labeled - finding.validation
-    if by_policy and run.config["threshold"]["name"] not in PER_CLASS_POLICIES:
-        command = _train_again(finding.row, {"threshold": "flexmatch"})
-        if command:
-            return ["Lower the threshold of the classes that are selected less often:", f"  {command}"]
-    return ["If the unlabeled set does not have these proportions, label images of other classes:", f"  {_label(run)}"]
+    if lines and by_policy:
+        return lines
+    return [
+        *lines,
+        "If the unlabeled set does not have these proportions, label images of other classes:",
+        f"  {_label(run)}",
+    ]
 
 
 def _folders(runs: "Iterable[Run]") -> set[object]:

@@ -116,6 +116,13 @@ def test_seeds_that_disagree_widen_the_limit(tmp_path: Path) -> None:
     assert isinstance(check_out_of_class(case_of(tmp_path / "mine")), NoFinding)
 
 
+@pytest.mark.parametrize("words", [("labeler.teachers=3",), ("debias=debiaspl",)])
+def test_confidences_that_are_not_those_of_one_model_are_not_used(tmp_path: Path, words: tuple[str, ...]) -> None:
+    """The mean of several labelings is less confident than the last one, which predicts the validation images."""
+    with_curves(cell(tmp_path / "mine", 0, 3, *words), unlabeled=0.0)
+    assert "one teacher and without debiasing" in check_out_of_class(case_of(tmp_path / "mine")).missing
+
+
 def test_confidences_of_online_methods_and_of_weak_models_are_not_used(tmp_path: Path) -> None:
     config = plain_of("method=fixmatch", seed=0)
     run = make_with_references(tmp_path / "online", config, test=0.8, control=0.8, baseline=0.5, labelings=LABELINGS)

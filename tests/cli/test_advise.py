@@ -111,13 +111,25 @@ def test_settings_of_another_option_of_reject_are_left_out(tmp_path: Path, progr
     assert train_command([*expected.split()[2:], "--cfg", "job"]) == 0
 
 
-def test_concentrated_pseudo_labels_get_thresholds_by_class(tmp_path: Path, program: Program) -> None:
+def test_features_are_compared_where_there_is_an_encoder(tmp_path: Path, program: Program) -> None:
+    run = cell(tmp_path / "mine", 0, 3, "encoder=lite0", "model=linear")
+    with_curves(run, unlabeled=0.3)
+    with_command(run, "semisup train name=mine encoder=lite0 seed=0")
+    _, text = program("advise", "mine")
+    assert line_after(text, "Leave out the images") == "semisup train name=mine encoder=lite0 reject=knn seed=0"
+
+
+def test_concentrated_pseudo_labels_get_another_loss(tmp_path: Path, program: Program) -> None:
     run = cell(tmp_path / "mine", 0, 3)
     with_classes(run, (160, 20, 20), (40, 40, 20), (170, 130, 100))
     with_command(run, "semisup train name=mine seed=0 threshold=fixed threshold.tau=0.9 threshold.strict=true")
     _, text = program("advise", "mine")
-    expected = "semisup train name=mine threshold.tau=0.9 threshold=flexmatch seed=0"
-    assert line_after(text, "Lower the threshold") == expected
+    expected = (
+        "semisup train name=mine threshold=fixed threshold.tau=0.9 threshold.strict=true loss=logit_adjustment "
+        "loss.unlabeled=estimate seed=0"
+    )
+    assert line_after(text, "Reduce the preference") == expected
+    assert "If the unlabeled set" not in text
     assert train_command([*expected.split()[2:], "--cfg", "job"]) == 0
 
 
@@ -127,9 +139,9 @@ def test_command_of_a_sweep_gets_the_values_of_the_best_setting(tmp_path: Path, 
         with_classes(run, (160, 20, 20), (40, 40, 20), (170, 130, 100))
         with_command(run, "semisup train -m name=mine threshold.tau=0.8,0.9 seed=0,1")
     _, text = program("advise", "mine")
-    words = line_after(text, "Lower the threshold").split()
+    words = line_after(text, "Reduce the preference").split()
     assert words[:3] == ["semisup", "train", "name=mine"]
-    assert {"threshold.tau=0.9", "schedule=cosine", "threshold=flexmatch", "seed=0"} <= set(words)
+    assert {"threshold.tau=0.9", "schedule=cosine", "loss=logit_adjustment", "seed=0"} <= set(words)
     assert train_command([*words[2:], "--cfg", "job"]) == 0
 
 

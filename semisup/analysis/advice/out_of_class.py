@@ -15,7 +15,8 @@ mean of log(u / v) over the seeds is
 There is a finding if the lower limit, 1 - (u / v) * exp(1.96 * se), exceeds a margin. The margin is needed because the
 classes can have other proportions in the unlabeled set. Two kinds of scores are tried in this order:
 
-    reject      the scores of the last labeling of runs with `reject.keep`; v = keep. The margin is (1 - v) / v: if a
+    reject      the scores of the last labeling of runs with `reject.keep`; v = keep. Runs with `reject=knn` come first,
+                because its scores separate the images best (docs/open_set.md). The margin is (1 - v) / v: if a
                 class is twice as frequent in the unlabeled set, 1 - u / v can be this large although every image
                 belongs to a class
     confidence  the threshold curves of offline methods, which predict both sets of images with the same model. The
@@ -23,7 +24,9 @@ classes can have other proportions in the unlabeled set. Two kinds of scores are
                 model has 80 % of its best accuracy is used, because later the model has been trained to be confident
                 about the unlabeled images. The margin is 0.15 (docs/advice.md)
 
-The confidences of online methods are not used, because they were computed at other steps than the evaluation.
+The confidences of online methods are not used, because they were computed at other steps than the evaluation. Those of
+runs with `labeler.teachers` or debiasing are not used either: the unlabeled images then have the mean probabilities of
+several labelings, or another correction than the validation images.
 """
 
 import math
@@ -87,7 +90,7 @@ class OutOfClass(NamedTuple):
 
 def check_out_of_class(case: Case) -> OutOfClass | NoFinding:
     """Check whether a smaller share of the unlabeled images than of the validation images reaches a score limit."""
-    for score, read in (("reject", _by_reject), ("confidence", _by_confidence)):
+    for score, read in (("reject", _by_knn), ("reject", _by_reject), ("confidence", _by_confidence)):
         runs = _first_of_each_seed(case, read)
         if runs:
             values = [each for _, each in runs]
@@ -96,7 +99,8 @@ def check_out_of_class(case: Case) -> OutOfClass | NoFinding:
             if lowest <= margin:
                 return NoFinding(NAME)
             return OutOfClass(share, lowest, score, mean, runs[0][0], len(runs))
-    return NoFinding(NAME, "a run of self_training or noisy_student, or with reject.keep")
+    needed = "a run of self_training or noisy_student with one teacher and without debiasing, or with reject.keep"
+    return NoFinding(NAME, needed)
 
 
 def estimate_share(values: Sequence[Reached]) -> tuple[float, float, Reached]:
@@ -142,6 +146,11 @@ def _first_of_each_seed(case: Case, read: Callable[[Run], Reached | None]) -> li
     return [values[replicate] for replicate in sorted(values)]
 
 
+def _by_knn(run: Run) -> Reached | None:
+    """Do the same as `_by_reject`, but only for runs with `reject=knn`."""
+    return _by_reject(run) if (run.config.get("reject") or {}).get("name") == "knn" else None
+
+
 def _by_reject(run: Run) -> Reached | None:
     """Read the share of unlabeled images that the last labeling accepted; None for a run without `reject.keep`."""
     node = run.config.get("reject")
@@ -159,11 +168,14 @@ def _by_confidence(run: Run) -> Reached | None:
     The limit is a threshold that about half of the validation images reach.
 
     Returns:
-        The shares. None for methods that label a batch at every step, or if the file has no suitable labeling.
+        The shares. None if the unlabeled images were not predicted as the validation images (methods that label a batch
+        at every step, several teachers, debiasing), or if the file has no suitable labeling.
     """
     images, best = _image_counts(run), run.accuracy("validation")
     method = registry.settings_class("method", run.config["method"]["name"])
-    if images is None or best is None or issubclass(method, OnlineMethod):
+    debias, labeler = run.config.get("debias") or {}, run.config.get("labeler") or {}
+    same_predictions = debias.get("name", "none") == "none" and labeler.get("teachers", 1) == 1
+    if images is None or best is None or issubclass(method, OnlineMethod) or not same_predictions:
         return None
     curves = read_threshold_curves(run.folder)
     validation = {curve.step: curve for curve in curves if curve.split == VALIDATION}
