@@ -198,10 +198,11 @@ class TimmWeights:
         if self.weights != HUB:
             path = Path(self.weights).expanduser().absolute()
             if path.suffix.lower() not in SUFFIXES:
+                random = "null, " if self.section == "model" else ""  # an encoder must be pretrained
                 raise SettingError(
                     self.key,
                     path,
-                    f"must be null, hub, {', '.join(WHEELS)}, or a file that ends in {', '.join(SUFFIXES)}",
+                    f"must be {random}hub, {', '.join(WHEELS)}, or a file that ends in {', '.join(SUFFIXES)}",
                 )
             return path
         page = self._page()

@@ -32,7 +32,7 @@ def test_weights_that_are_missing_or_of_another_kind(program: Program, tmp_path:
     (tmp_path / "folder.pth").mkdir()
     assert "is not a file" in refused(program, tmp_path / "folder.pth")
     (tmp_path / "weights.onnx").write_bytes(b"x")
-    assert "must be null, hub, lite0, lite1, or a file that ends in" in refused(program, tmp_path / "weights.onnx")
+    assert ".onnx: must be hub, lite0, lite1, or a file that ends in" in refused(program, tmp_path / "weights.onnx")
 
 
 def test_weights_that_are_truncated_or_damaged(program: Program, tmp_path: Path) -> None:
