@@ -92,6 +92,7 @@ def encode_missing(
     job: EncodingJob,
     watch: ProgressCallback,
     announce: Callable[[], None] = lambda: None,
+    announce_wait: Callable[[], None] = lambda: None,
 ) -> None:
     """Compute the features that a pack does not have yet, and write them to files of the pack.
 
@@ -101,11 +102,12 @@ def encode_missing(
         network: function that builds the encoder's network; called only if this process encodes.
         watch: shows progress.
         announce: function that is called before this process starts to encode.
+        announce_wait: function that is called once, before this process waits for another process.
 
     Raises:
         DataError: the encoder computes features that are not finite.
     """
-    pack = job.pack
+    pack, waits = job.pack, False
     while pack.missing(job.digests):
         with pack.lock() as alone:
             pack.refresh()  # of what was published before the lock was taken
@@ -114,6 +116,9 @@ def encode_missing(
                 _encode(network(), job, watch)
             if alone:
                 continue
+        if not waits and pack.missing(job.digests):
+            announce_wait()
+            waits = True
         time.sleep(WAIT_SECONDS)
         pack.refresh()
 

@@ -31,7 +31,7 @@ from semisup.encoder import NetworkEncoder
 from semisup.record.environment import package_version
 from semisup.runtime.device_names import device_name, libraries
 
-FORMAT = 1
+FORMAT = 2
 """Increase this when the format of the files of a pack changes."""
 
 NO_EFFECT = ("cache",)

@@ -2,7 +2,7 @@
 
 A segment has one row for each of n images: D features in each of K views. It contains, in this order:
 
-    prefix: magic bytes, version of the format, n, K, D, and a sha256 of n, K, D and the header together
+    prefix: magic bytes, version of the format, n, K, D, and a sha256 of the pack's KEY, n, K, D and the header together
     header: (n, 32) uint8, the digest of each image; (n, 16) uint8, the checksum (BLAKE2b) of each row
     rows: (n, K, D) float16
 """
@@ -17,7 +17,7 @@ import numpy
 
 from semisup.runtime.atomic_files import write_atomically
 
-MAGIC, FORMAT = b"semisupF", 1
+MAGIC, FORMAT = b"semisupF", 2
 PREFIX = struct.Struct("<8sIQII32s")
 DIGEST, CHECKSUM = 32, 16  # bytes
 SUFFIX = ".rows"
@@ -55,8 +55,7 @@ def write_segment(folder: Path, digests: list[bytes], rows: Any) -> Path:
     count, views, features = rows.shape
     sums = b"".join(checksum(row) for row in rows)
     header = b"".join(digests) + sums
-    numbers = struct.pack("<QII", count, views, features)
-    signature = hashlib.sha256(numbers + header).digest()
+    signature = _signature(folder, count, views, features, header)
     path = folder / f"{signature.hex()[:32]}{SUFFIX}"
     prefix = PREFIX.pack(MAGIC, FORMAT, count, views, features, signature)
     write_atomically(path, prefix, header, memoryview(rows).cast("B"), durable=False)
@@ -64,7 +63,9 @@ def write_segment(folder: Path, digests: list[bytes], rows: Any) -> Path:
 
 
 def read_segment(path: Path, views: int, features: int) -> Segment | None:
-    """Read and verify the header and the rows of a feature file; None if it is damaged or has another format or shape.
+    """Read and verify the header and the rows of a feature file.
+
+    The result is None if the file is damaged, belongs to another pack, or has another format or shape.
 
     Args:
         views, features: the expected K and D.
@@ -84,7 +85,7 @@ def read_segment(path: Path, views: int, features: int) -> Segment | None:
         if os.fstat(file.fileno()).st_size != size:
             return None
         header = file.read(count * (DIGEST + CHECKSUM))
-        if hashlib.sha256(struct.pack("<QII", count, views, features) + header).digest() != signature:
+        if _signature(path.parent, count, views, features, header) != signature:
             return None
         sums = numpy.frombuffer(header, numpy.uint8, offset=count * DIGEST).reshape(count, CHECKSUM)
         for row in range(count):
@@ -92,3 +93,12 @@ def read_segment(path: Path, views: int, features: int) -> Segment | None:
                 return None
         digests = [header[row * DIGEST : (row + 1) * DIGEST] for row in range(count)]
         return Segment(path, digests, sums, PREFIX.size + len(header))
+
+
+def _signature(folder: Path, count: int, views: int, features: int, header: bytes) -> bytes:
+    """Compute the sha256 of the pack's KEY (the name of its folder), n, K, D and the header.
+
+    With KEY, a file that was copied from the pack of another encoder is not accepted.
+    """
+    numbers = struct.pack("<QII", count, views, features)
+    return hashlib.sha256(folder.name.encode() + numbers + header).digest()

@@ -68,7 +68,9 @@ class FeaturePack:
         segment = read_segment(path, views, features)
         if segment is None:
             warnings.warn(
-                f"{path}: this file of the feature cache is damaged; its images are encoded again", stacklevel=4
+                f"{path}: this file of the feature cache is damaged or belongs to another encoder; its images are "
+                "encoded again",
+                stacklevel=4,
             )
             path.unlink(missing_ok=True)
             return

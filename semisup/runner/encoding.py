@@ -217,8 +217,13 @@ def _encode_jobs(jobs: list[EncodingJob], device: torch.device, bars: Bars) -> N
             announced.append(describe_cost(list(missing.values()), seconds))
             print(f"semisup: {announced[0]}", file=sys.stderr, flush=True)
 
+    def announce_wait() -> None:
+        print(
+            "semisup: another process is encoding these images; waiting for its features", file=sys.stderr, flush=True
+        )
+
     for job in jobs:
-        encode_missing(functools.partial(network, job.pack.recipe.encoder), job, bars.watch, announce)
+        encode_missing(functools.partial(network, job.pack.recipe.encoder), job, bars.watch, announce, announce_wait)
 
 
 def describe_cost(jobs: list[list[EncodingJob]], seconds: float) -> str:
@@ -231,7 +236,8 @@ def describe_cost(jobs: list[list[EncodingJob]], seconds: float) -> str:
     works = [_views_by_image(own) for own in jobs]
     if len(works) > 1 and len(set(works)) == 1:
         works = [f"{works[0]} with each of {len(works)} networks"]
-    duration = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{max(1, seconds):.0f} seconds"
+    number = max(1, round(seconds))
+    duration = f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{number} second{'s' if number > 1 else ''}"
     return f"encoding {'; '.join(works)}, about {duration}, once"
 
 

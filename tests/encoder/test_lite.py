@@ -8,6 +8,7 @@ import numpy
 import pytest
 import torch
 from PIL import Image
+from sklearn.datasets import load_sample_images
 
 from semisup.encoder import BackboneNetwork, lite0, lite1
 from semisup.errors import SettingError
@@ -24,6 +25,7 @@ PHOTOGRAPHS = {
     LEMON: ("01/1_14", "01/1_16", "01/1_17"),
     GROCERY_STORE: ("08/8_11", "01/1_0", "01/1_1"),
 }
+BELL_COTE, MONASTERY, PALACE, STUPA, DAISY = 442, 663, 698, 832, 985
 ENCODERS: dict[str, Any] = {"lite0": lite0.Lite0, "lite1": lite1.Lite1}
 
 
@@ -44,15 +46,30 @@ def classifier(name: str) -> BackboneNetwork:
     return BackboneNetwork(network, source.mean, source.std, source.size, "float32")
 
 
+def resized(pixels: Any, name: str) -> Any:
+    return numpy.asarray(Image.fromarray(pixels).resize((WHEELS[name].size,) * 2))
+
+
+def imagenet_class(name: str, pixels: Any) -> int:
+    values = torch.from_numpy(pixels.copy()).permute(2, 0, 1).unsqueeze(0).float() / 255
+    with torch.no_grad():
+        return int(classifier(name)(values).argmax())
+
+
 @pytest.mark.parametrize("name", WHEELS)
 @pytest.mark.parametrize("expected", PHOTOGRAPHS)
 def test_photographs_get_the_matching_imagenet_class(expected: int, name: str, shared_data: Path) -> None:
     for photograph in PHOTOGRAPHS[expected]:
         with Image.open(shared_data / "grocery11/training/labeled" / f"{photograph}.jpg") as image:
-            pixels = numpy.asarray(image.convert("RGB").resize((WHEELS[name].size,) * 2))
-        values = torch.from_numpy(pixels.copy()).permute(2, 0, 1).unsqueeze(0).float() / 255
-        with torch.no_grad():
-            assert int(classifier(name)(values).argmax()) == expected, photograph
+            pixels = resized(numpy.asarray(image.convert("RGB")), name)
+        assert imagenet_class(name, pixels) == expected, photograph
+
+
+@pytest.mark.parametrize("name", WHEELS)
+def test_photographs_of_scikit_learn_get_a_matching_imagenet_class(name: str) -> None:
+    temple, flower = load_sample_images().images
+    assert imagenet_class(name, resized(temple, name)) in (BELL_COTE, MONASTERY, PALACE, STUPA)
+    assert imagenet_class(name, resized(flower, name)) == DAISY
 
 
 @pytest.mark.parametrize("name", WHEELS)

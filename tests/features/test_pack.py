@@ -303,7 +303,7 @@ def test_damaged_file_is_encoded_again_with_a_warning(weights: Path, tmp_path: P
     elif damage == "header":
         content[60] ^= 1
     path.write_bytes({"truncated": content[:-100], "empty": b""}.get(damage, content))
-    with pytest.warns(UserWarning, match="is damaged; its images are encoded again"):
+    with pytest.warns(UserWarning, match="is damaged or belongs to another encoder; its images"):
         again = encoded(tmp_path, of, images)
     assert torch.equal(features(again, images), before)
     with warnings.catch_warnings():
@@ -316,6 +316,13 @@ def test_rows_of_another_encoder_are_not_used(weights: Path, tmp_path: Path) -> 
     encoded(tmp_path, of, images)
     other = recipe(toy_weights(tmp_path / "other.pth", seed=1))
     assert len(FeaturePack(tmp_path, other).missing(image_digests(images))) == 4
+    (path,) = (tmp_path / "features").rglob("*.rows")
+    copy = tmp_path / "features" / other.key() / path.name
+    copy.parent.mkdir()
+    copy.write_bytes(path.read_bytes())
+    with pytest.warns(UserWarning, match="belongs to another encoder"):
+        assert len(FeaturePack(tmp_path, other).missing(image_digests(images))) == 4
+    assert not copy.exists()
 
 
 def test_full_disk_costs_a_warning_and_features_stay_in_memory(
@@ -386,21 +393,25 @@ def test_stored_views_are_drawn_evenly_for_each_image_and_step(weights: Path) ->
 
 
 def encode_slowly(weights: Path, cache: Path, built: Path) -> None:
-    """In a process of its own: publish every two rows; `built` gets a byte for each network that is built."""
+    """In a process of its own: publish every two rows; `built` gets a byte for each built network and each wait."""
 
     def slow(items: Iterable[Any], description: str, total: int, /) -> Iterable[Any]:
         for item in items:
             yield item
             time.sleep(0.1)
 
-    def build() -> Any:
+    def append(letter: bytes) -> None:
         with open(built, "ab") as file:
-            file.write(b".")
+            file.write(letter)
+
+    def build() -> Any:
+        append(b".")
         return of.encoder.build()
 
     store.LEAST_ROWS = 2
     images, of = toy_images(20, 4), recipe(weights)
-    encode_missing(build, EncodingJob(FeaturePack(cache, of), [images], image_digests(images)), slow)
+    job = EncodingJob(FeaturePack(cache, of), [images], image_digests(images))
+    encode_missing(build, job, slow, announce_wait=lambda: append(b"w"))
 
 
 def start(weights: Path, cache: Path) -> Any:
@@ -429,7 +440,7 @@ def test_two_processes_encode_once(weights: Path, tmp_path: Path) -> None:
     for process in processes:
         process.join(120)
     assert [process.exitcode for process in processes] == [0, 0]
-    assert (tmp_path / "built").read_bytes() == b".", "one encoded, the other waited"
+    assert sorted((tmp_path / "built").read_bytes()) == sorted(b".w"), "one encoded, the other said that it waits"
     images, of = toy_images(20, 4), recipe(weights)
     pack = FeaturePack(tmp_path, of)
     assert sum(len(segment.digests) for segment in pack.segments) == len(pack) == 20
