@@ -30,8 +30,8 @@ threshold and the augmentation strength, and compare every run with a compute-ma
   semisup track outputs/runs                                     upload finished runs to W&B
   semisup disk outputs                                           disk usage; --clean deletes what can be made again
 
-RUN is the folder of one run; semisup compare names the best one. semisup COMMAND --help explains a command, and
-semisup train --help threshold=flexmatch (or another setting) explains settings.
+RUN is the folder of one run; the command compare names the best one. The flag --help explains each command,
+and train --help threshold=flexmatch (or another option or key) explains settings.
 
 TAB completion: eval "$(semisup -sc install=bash)", or install=zsh; semisup -sc install=fish | source
 """
