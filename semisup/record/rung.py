@@ -34,7 +34,7 @@ class RungScore:
 
     def __init__(self, train: Mapping[str, Any], share: float) -> None:
         self.length_key, length = ("step", train["steps"]) if train["steps"] is not None else ("epoch", train["epochs"])
-        self.position, self.length = share * length, length
+        self.position, self.length = round(share * length, 9), length  # 0.55 * 100 is slightly above 55
         every_steps = train["evaluate_every_steps"]
         self.every = ("epoch", train["evaluate_every"]) if every_steps is None else ("step", every_steps)
         self.metric, self.sign = selection_metric(train["select_by"])

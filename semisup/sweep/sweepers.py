@@ -107,7 +107,8 @@ def _require_same_data(plan: Sequence[Sequence[str]]) -> None:
 def _require_separate_evaluations(config: DictConfig, shares: list[float]) -> None:
     """Raise SettingError if no evaluation lies between two rungs, or between the last rung and the end of the training.
 
-    If one of training and evaluations is given in steps and the other in epochs, nothing is checked.
+    With a training in epochs and evaluations in steps, a rung is reached at the first evaluation after an epoch has
+    ended. With a training in steps and evaluations in epochs, nothing is checked.
 
     Args:
         config: the composed config.
@@ -116,19 +117,22 @@ def _require_separate_evaluations(config: DictConfig, shares: list[float]) -> No
     train = config.train
     if train.steps is not None and train.evaluate_every_steps is not None:
         length, every, unit = train.steps, train.evaluate_every_steps, "step"
+        advice = "a smaller train.evaluate_every_steps"
     elif train.epochs is not None and train.evaluate_every_steps is None:
         length, every, unit = train.epochs, train.evaluate_every, "epoch"
+        advice = "a smaller train.evaluate_every"
+    elif train.epochs is not None:
+        length, every, unit, advice = train.epochs, 1, "epoch", "train.steps in place of train.epochs"
     else:
         return
     if not all(isinstance(each, int) and each > 0 for each in (length, every)):
         return  # the settings of the training are checked with those of the first run
-    stops = [*(min(math.ceil(share * length / every) * every, length) for share in shares), length]
+    stops = [*(min(math.ceil(round(share * length, 9) / every) * every, length) for share in shares), length]
     for number, stop in enumerate(stops[:-1]):
         if stop == stops[number + 1]:
             other = "the end of the training" if number + 1 == len(shares) else f"the rung {shares[number + 1]:g}"
             allowed = f"the rung {shares[number]:g} and {other} have the same evaluation, after {counted(stop, unit)}"
-            key = "train.evaluate_every_steps" if unit == "step" else "train.evaluate_every"
-            raise SettingError("hydra.sweeper.rungs", shares, f"{allowed}; choose other rungs or a smaller {key}")
+            raise SettingError("hydra.sweeper.rungs", shares, f"{allowed}; choose other rungs or {advice}")
 
 
 def _search_settings(command: "ComposedCommand", node: dict[Any, Any], words: list[str]) -> SweeperSettings:

@@ -159,6 +159,8 @@ def test_rung_is_the_first_evaluation_after_its_share(metric: str, best: float, 
     values = [(10, 0.6), (20, 0.4), (30, 0.5), (40, 0.9), (50, 0.1)]
     rung = RungScore(train, 0.25).add({"step": step, f"val/{metric}": value} for step, value in values)
     assert (rung.step, rung.best, rung.score) == (30, best, score)
+    by_fives = RungScore(train | {"evaluate_every_steps": 5}, 0.55)  # 0.55 * 100 is slightly above 55
+    assert by_fives.add({"step": step, f"val/{metric}": 0.5} for step in (50, 55, 60)).step == 55
     in_epochs = RungScore(train | {"steps": None, "epochs": 10, "evaluate_every_steps": None}, 0.2)
     in_epochs.add([{"step": 7, "epoch": 1, f"val/{metric}": 0.3}, {"step": 9, "epoch": 2, "pseudo/round": 1}])
     assert not in_epochs.reached
@@ -186,6 +188,10 @@ def test_evaluations_that_only_the_method_needs_do_not_count_at_a_rung() -> None
         (("hydra.sweeper.eta=x",), "must be above 1"),
         (("hydra.sweeper.rungs=[0.2,0.3]",), "the rung 0.2 and the rung 0.3 have the same evaluation, after 8 steps"),
         (("hydra.sweeper.rungs=[0.9]",), "the rung 0.9 and the end of the training have the same evaluation, after 24"),
+        (
+            ("train.steps=null", "train.epochs=1"),
+            "the rung 0.2 and the rung 0.5 have the same evaluation, after 1 epoch; choose other rungs or train.steps",
+        ),
         (("optimizer.lr=0.1",), "needs several values of a setting to compare, such as threshold.tau=0.7,0.9"),
         (("optimizer.lr=0.1", "dataset.split_seed=0,1"), "and dataset.split_seed only repeat a setting"),
         (

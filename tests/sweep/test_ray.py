@@ -32,6 +32,15 @@ SEEDS = "seed=0,1,2"
 MARK = "SEMISUP_TESTS_RAY"
 """Environment variable by which the processes of a sweep are found, also after their parent has ended."""
 
+SHORT = (
+    *("tracking=none", "plots=false", "model=mlp", "train.steps=1200", "train.evaluate_every_steps=120"),
+    *("method=fixmatch", "sweep.control=false"),
+)
+HALVING = ("hydra/sweeper=halving", "optimizer.lr=1e-7,0.03,0.003,0.01")
+SEARCH = (
+    *("hydra/sweeper=search", "hydra.sweeper.n_trials=4", "hydra.sweeper.n_jobs=2"),
+    *("threshold.tau=interval(0.6,0.99)", "optimizer.lr=tag(log,interval(0.001,0.1))"),
+)
 HEAD = "127.0.0.2"  # Ray replaces 127.0.0.1 by the address of the host name
 OF_RAY = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "5" * 64}
 
@@ -99,6 +108,35 @@ def test_interrupted_sweep_saves_its_runs_ends_ray_and_continues_bit_identical(
         output, errors = process.communicate(timeout=240)
     assert process.returncode == 0, output + errors
     assert_same_runs(tmp_path, alone)
+
+
+@with_ray
+@soak_only
+@pytest.mark.parametrize("sweeper", [HALVING, SEARCH], ids=["halving", "search"])
+def test_sweeper_chooses_the_same_runs_with_ray_also_after_an_interruption(
+    sweeper: tuple[str, ...], tmp_path: Path
+) -> None:
+    words = (*SHORT, *sweeper, "hydra/launcher=ray_cores")
+    with sweep(tmp_path / "ray", *words) as process:
+        wait_for(lambda: any(runs_in_later_batches(tmp_path / "ray")), process)
+        os.kill(process.pid, signal.SIGINT)
+        output, errors = process.communicate(timeout=240)
+    assert process.returncode == 130, output + errors
+    with sweep(tmp_path / "ray", *words) as process:
+        output, errors = process.communicate(timeout=240)
+    assert process.returncode == 0, output + errors
+    assert train_command(["-m", *SHORT, *sweeper, f"output_root={tmp_path / 'alone'}"]) == 0
+    assert_same_runs(tmp_path / "ray", runs(tmp_path / "alone"))
+
+
+def runs_in_later_batches(root: Path) -> Iterator[Path]:
+    """Folders of sweeps that have begun to train the second batch of their jobs."""
+    for folder in root.glob("runs/sweeps/*"):
+        with contextlib.suppress(OSError, ValueError):
+            plan, halving = json.loads((folder / "plan.json").read_text()), folder / "halving.json"
+            second = json.loads(halving.read_text())["number"] if halving.exists() else len(plan["jobs"] or []) > 2
+            if second:
+                yield folder
 
 
 @with_ray
