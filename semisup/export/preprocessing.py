@@ -12,7 +12,8 @@ def describe_preprocessing(network: StandaloneModel, settings: DecodeSettings) -
     """Return the content of preprocessing.json.
 
     `before_the_model` has the steps that the user's program must do. `inside_the_model` has the steps that the ONNX and
-    torch files do; with an encoder of several networks, resizing and normalization are in `networks`, for each of them.
+    torch files do; with an encoder of several networks, resizing, normalization and the length to which the features of
+    the network are scaled are in `networks`, for each of them.
     """
     size = settings.size
     inputs = [
@@ -35,7 +36,7 @@ def describe_preprocessing(network: StandaloneModel, settings: DecodeSettings) -
         "inside_the_model": {
             "gray": [299 / 1000, 587 / 1000, 114 / 1000] if network.gray else None,
             "scale": 1 / 255,
-            **(inputs[0] if len(inputs) == 1 else {"networks": inputs}),
+            **(inputs[0] if len(inputs) == 1 else {"networks": [{**each, "features_length": 1.0} for each in inputs]}),
             "features": None if network.encoder is None else {"rounded_to": "float16", "length": _length(network)},
         },
     }

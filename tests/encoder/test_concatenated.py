@@ -283,7 +283,7 @@ def test_export_includes_both_networks_and_names_their_weights(
         assert digest in card
     assert card.count("license: ") == 2
     networks = json.loads(Path("exported/preprocessing.json").read_text())["inside_the_model"]["networks"]
-    assert [each["size"] for each in networks] == [32, 160]
+    assert [(each["size"], each["features_length"]) for each in networks] == [(32, 1), (160, 1)]
 
 
 def test_concatenation_scales_each_part_and_leaves_one_part_as_it_is() -> None:
