@@ -181,6 +181,7 @@ for part, count in (("training/labeled", 12), ("training/unlabeled", 30), ("vali
         Image.fromarray(pixels).save(place / f"{number}.png")
 shown, show = [], NotebookOutput.show
 NotebookOutput.show = lambda self, text: (shown.append(text), show(self, text))
+NotebookOutput.is_due = lambda self: True  # a fast machine trains these runs between two updates
 words = ["dataset=folder", "dataset.root=photos", "dataset.size=8", "dataset.workers=2", "model.widths=[4,8]"]
 words += ["train.epochs=4", "tracking=none", "plots=false", "name=photos", "device=cpu", "method=supervised"]
 runs = []

@@ -100,10 +100,10 @@ def predict_command(arguments: argparse.Namespace) -> int:
     from semisup.record.run_check import check_run
     from semisup.runner.prediction_table import import_pyarrow
 
-    runs, images = _split_paths(arguments.paths)
     output = None if arguments.output is None else _check_output(arguments.output, overwrite=arguments.overwrite)
     if output is not None and _is_parquet(arguments.output):
         import_pyarrow(f"--output {arguments.output}")
+    runs, images = _split_paths(arguments.paths)
     for run in runs:
         check_run(run)
     ignored: dict[str, str] = {}

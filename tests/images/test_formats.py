@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from semisup.images import ignored_files
 from semisup.images import scan as module
 from semisup.images.formats import SIGNATURE_BYTES, TGA_FOOTER, is_avif, is_heif, is_image_content
 from tests.images.zoo import avif, heic, plain, saved
@@ -25,7 +26,7 @@ def test_heif_of_general_brand_is_not_avif() -> None:
 
 
 def test_avif_of_general_brand_is_not_ignored_without_heic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "heif_version", lambda: None)
+    monkeypatch.setattr(ignored_files, "heif_version", lambda: None)
     for name in ("a.avif", "a.heif", "a.bak"):
         (tmp_path / name).write_bytes(avif(b"mif1"))
     result = module.scan(tmp_path, tmp_path, follow_symlinks=False)

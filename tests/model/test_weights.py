@@ -183,7 +183,7 @@ def _too_large(path: Path) -> None:
 BAD_FILES: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda _: None, r"cannot be read \(No such file or directory\)"),
     "folder": (lambda path: path.mkdir(), "is not a file"),
-    "empty": (lambda path: path.touch(), "is damaged, or contains more than tensors"),
+    "empty": (lambda path: path.touch(), "the file is empty"),
     "truncated": (_truncated, "is damaged, or contains more than tensors"),
     "text": (lambda path: path.write_text("weights"), "is damaged, or contains more than tensors"),
     "compressed": (_compressed, r"damaged, .*\(the file is a zip archive with compressed parts"),
