@@ -1,9 +1,9 @@
 """Store and read the plan of a confirmation: new runs of the best setting of a sweep, with new seeds.
 
 The plan is written to `<name>_confirm/confirmation.json` before the first of these runs starts. It contains the best
-setting, the best labels-only setting and the new seeds. The settings do not change afterwards; seeds can be added.
-Since the setting is fixed in advance, the confidence interval over the new seeds needs no correction for the choice
-(`docs/statistics.md`).
+setting, the best labels-only setting and the new seeds. Since the setting is fixed in advance, the confidence interval
+over the new seeds needs no correction for the choice. Seeds can be added later; then the number of seeds was not fixed
+in advance (`docs/statistics.md`).
 """
 
 from dataclasses import replace
@@ -38,6 +38,7 @@ class Plan(NamedTuple):
     labels_only: the saved config of one run of the best labels-only setting; None if the sweep has none
     redraw_labels: whether each seed draws its own labeled images, in the sweep and in the confirmation
     seeds: seeds of the confirmation; none of them is a seed of the sweep
+    earlier_numbers: the numbers of seeds that the plan had before seeds were added
     """
 
     folder: Path
@@ -47,6 +48,7 @@ class Plan(NamedTuple):
     labels_only: dict[str, Any] | None
     redraw_labels: bool
     seeds: list[int]
+    earlier_numbers: list[int]
 
 
 def confirmation_folder(folder: Path) -> Path:
@@ -83,7 +85,8 @@ def read_plan(folder: Path) -> Plan | None:
         if labels_only is not None:
             labels_only = migrate(labels_only)
             _identity(labels_only)
-        return Plan(place, settings, config, _identity(config), labels_only, redraw_labels, seeds)
+        earlier = [number for number in content.get("earlier_numbers") or [] if type(number) is int]
+        return Plan(place, settings, config, _identity(config), labels_only, redraw_labels, seeds, earlier)
     except PARSE_ERRORS:
         return None
 
@@ -96,7 +99,7 @@ def declare(comparison: Comparison, folder: Path, seeds: int | None = None) -> P
     Args:
         comparison: comparison of all runs of the sweep, which use one data set.
         folder: folder of the sweep.
-        seeds: number of new seeds, from 3 to 100; None = USUAL_SEEDS, or the number in the stored plan if it is larger.
+        seeds: number of new seeds, from 3 to 100; None = the number in the stored plan, or USUAL_SEEDS.
 
     Raises:
         DataError: the sweep has no finished run that uses unlabeled images, or was trained by version 0.1.0.
@@ -108,7 +111,7 @@ def declare(comparison: Comparison, folder: Path, seeds: int | None = None) -> P
     last = max((run.seed or 0 for run in comparison.runs), default=0)
     if (plan := read_plan(folder)) is not None:
         count = len(plan.seeds)
-        number = max(USUAL_SEEDS, count) if seeds is None else seeds
+        number = count if seeds is None else seeds
         if number < count:
             raise SettingError(
                 "--seeds",
@@ -161,7 +164,7 @@ def _with_seeds(folder: Path, plan: Plan, number: int, first: int) -> Plan:
     if (more := number - len(plan.seeds)) == 0:
         return plan
     content = read_json(plan.folder / FILE) or {}
-    earlier = [*(content.get("earlier_numbers") or []), len(plan.seeds)]
+    earlier = [*plan.earlier_numbers, len(plan.seeds)]
     return _store(folder, content | {"seeds": [*plan.seeds, *range(first, first + more)], "earlier_numbers": earlier})
 
 

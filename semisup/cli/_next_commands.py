@@ -107,25 +107,26 @@ def _has(gains: "Mapping[str, ReferenceGain]", *kinds: str) -> bool:
     return all(gains[kind].other for kind in kinds)
 
 
-def next_commands(comparison: "Comparison", folder: Path) -> list[str]:
+def next_commands(comparison: "Comparison", folder: Path | None) -> list[str]:
     """Write the commands to type after a comparison: look at the best run, use it, or train it on all labels.
 
     If the best setting was trained on several folds, its runs are recommended together.
 
     Args:
         folder: folder of the compared runs. If a setting of this sweep was confirmed, it is used in place of the best.
+            None = several folders were compared together.
     """
     from semisup.analysis.confirmation import declared_row, read_plan
     from semisup.report.format_numbers import format_selection
 
     # the fold with the best accuracy may only have the easiest validation images
-    plan = read_plan(folder)
+    plan = None if folder is None else read_plan(folder)
     row = (None if plan is None else declared_row(comparison, plan)) or comparison.best
     if row is None:
         return []
     folds = row.runs[0].fold is not None
     runs, images = _shell_list(row.runs if folds else [row.best_run]), "images/"
-    lines = ["", *_repetition(comparison, row, folder, confirmed=plan is not None)]
+    lines = ["", *([] if folder is None else _repetition(comparison, row, folder, confirmed=plan is not None))]
     lines += [f"look at {'one fold' if folds else 'the best run'}:   semisup show {shell_quote(_shown(row).folder)}"]
     lines += [f"use {'all folds' if folds else 'it'} on your images:  semisup predict {runs} {images}"]
     if folds:

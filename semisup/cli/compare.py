@@ -120,7 +120,7 @@ def compare(
     notes += problems
     lines = [*dict.fromkeys(notes), *([""] if notes else [])]
     lines += [*(f"wrote {shell_quote(destination / name)}" for name in contents), *tracked]
-    lines += next_commands(comparisons[0], folders[0]) if len(comparisons) == 1 else []
+    lines += next_commands(comparisons[0], folders[0] if len(folders) == 1 else None) if len(comparisons) == 1 else []
     if len(folders) == 1 and any(comparison.best for comparison in comparisons):
         advised = confirmed_sweep(folders[0]) or folders[0]
         lines.append(f"what the numbers support: semisup advise {shell_quote(advised)}")

@@ -8,15 +8,15 @@ descriptions.
 import itertools
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from semisup.config import added_options, custom_configs, registry
 from semisup.config.compose import OTHER_GROUPS, config_folder, groups_with, option_files
-from semisup.config.declared_settings import Declared, declared_settings, section_classes
-from semisup.config.suggestions import unknown_option
+from semisup.config.declared_settings import Declared, declared_settings, section_classes, type_words
+from semisup.config.suggestions import GROUP_OF_NODE, unknown_option
 from semisup.errors import SettingError, closest_match
 from semisup.text import listed
 
@@ -105,6 +105,26 @@ def describe_section(section: str) -> Option:
     settings = tuple(_setting(prefix, line, declared) for line in lines if line.key in declared)
     comment = re.search(rf"^{section}: +# (.*)$", yaml.read_text(encoding="utf-8"), re.MULTILINE)
     return Option(section, (comment[1],) if comment else (), settings)
+
+
+def is_whole_number(key: str, config: Mapping[Any, Any]) -> bool:
+    """Whether a setting is declared as an integer, with or without null.
+
+    Its default does not tell: that of `method.ramp`, a number in [0, 1], is 0.
+
+    Args:
+        key: such as `train.batch_size` or `seed`.
+        config: composed config, which names the option of each group.
+    """
+    section, dot, _ = key.partition(".")
+    try:
+        if not dot or section in SECTION_CLASSES:
+            option = describe_section(section if dot else RUN)
+        else:
+            option = describe_option(GROUP_OF_NODE[section], config[section]["name"], section)
+    except (KeyError, TypeError, SettingError):
+        return False  # unknown keys are refused elsewhere
+    return any(each.key == key and each.type.startswith(type_words("int")) for each in option.settings)
 
 
 def describe(word: str) -> str:

@@ -252,7 +252,11 @@ def confirmation_sentence(folder: Path, comparison: Comparison | None = None) ->
         command = f"semisup confirm {shell_quote(folder)} --seeds {len(plan.seeds)}"
         return f"Confirmation of {settings}: {done} of {len(plan.seeds)} seeds are finished; to continue: {command}"
     accuracy = f"{row.split} {measure_name(row)} {format_mean_std(row.score(row.split), unit=100)} %"
-    lines = [f"Confirmed on {len(row.runs)} fresh seeds: {settings}: {accuracy}."]
+    added = ""
+    if plan.earlier_numbers:
+        numbers = listed(map(str, plan.earlier_numbers), "and")
+        added = f" (seeds were added after the results of {numbers}; see docs/statistics.md)"
+    lines = [f"Confirmed on {len(row.runs)} fresh seeds{added}: {settings}: {accuracy}."]
     if comparison is None:
         with contextlib.suppress(DataError):
             comparison = compare_runs(read_runs(find_runs([folder])))

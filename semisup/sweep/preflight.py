@@ -11,11 +11,12 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from semisup.config.compose import compose, config_folder, delete_keys, expand_sweep, split_deletions, without_hydra
 from semisup.config.hydra_versions import initialized
 from semisup.config.paired_values import axes, is_paired, require_equal_lengths
+from semisup.config.reference import is_whole_number
 from semisup.config.scalar_override import composition_key, is_scalar_override, with_override
 from semisup.errors import NoUnlabeledError, SettingError
 from semisup.sweep.job_order import REPETITIONS, WITHOUT_PARAMS
@@ -111,7 +112,7 @@ def _typed_intervals(words: list[str], choices: dict[str, list[str]], config: Di
     """
     last = {word.partition("=")[0]: word for word in words}
     keys = (key for key, values in choices.items() if not values)
-    return {key: typed_interval(last[key], OmegaConf.select(config, key.lstrip("+"), default=None)) for key in keys}
+    return {key: typed_interval(last[key], whole=is_whole_number(key.lstrip("+"), config)) for key in keys}
 
 
 def _with_typed_values(error: SettingError, overrides: list[str], asked: bool) -> SettingError:

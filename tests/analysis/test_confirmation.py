@@ -53,8 +53,10 @@ def test_plan_is_declared_once(folder: Path) -> None:
 def test_seeds_are_added_to_a_plan(folder: Path) -> None:
     plan = declare(compared(folder), folder, 3)
     make_with_references(folder, plan.config | {"seed": 7}, test=0.8, control=0.7, baseline=0.5)
-    assert declare(compared(folder), folder, 4) == plan._replace(seeds=[3, 4, 5, 8]), "no seed of the sweep"
-    assert declare(compared(folder), folder).seeds == [3, 4, 5, *range(8, 15)], "without a number there are 10"
+    added = plan._replace(seeds=[3, 4, 5, 8], earlier_numbers=[3])
+    assert declare(compared(folder), folder, 4) == added, "no seed of the sweep"
+    assert declare(compared(folder), folder) == added, "without a number the plan is unchanged"
+    assert declare(compared(folder), folder, 10).seeds == [3, 4, 5, *range(8, 15)]
     content = json.loads((confirmation_folder(folder) / FILE).read_text())
     assert content["earlier_numbers"] == [3, 4]
     assert len(declare(compared(folder), folder, 20).seeds) == len(declare(compared(folder), folder).seeds) == 20

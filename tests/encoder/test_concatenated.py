@@ -118,6 +118,10 @@ def test_saved_config_has_the_digest_of_each_file_and_the_id_depends_on_it(
             ["encoder.architecture.1=tf_efficientnet_lite0", "encoder.weights.1=lite0"],
             "contains the same network twice",
         ),
+        (
+            ["encoder.architecture.1=tf_efficientnet_lite0.in1k", "encoder.weights.1=lite0"],
+            "contains the same network twice",
+        ),
         (["model=small_cnn"], "must be one of linear, mlp with encoder=concatenated"),
     ],
 )

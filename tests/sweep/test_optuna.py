@@ -163,6 +163,22 @@ def test_interval_of_an_integer_setting_contains_only_integers(typed: str, searc
     assert isinstance(distribution.low, int) == searched.endswith("))")
 
 
+@pytest.mark.parametrize(
+    ("typed", "searched"),
+    [
+        ("method.ramp=interval(0,1)", "method.ramp=interval(0,1)"),
+        ("augment.strength=interval(0,1)", "augment.strength=interval(0,1)"),
+        ("train.head_first=interval(0,0.5)", "train.head_first=interval(0,0.5)"),
+        ("method.ratio=interval(1,7)", "method.ratio=int(interval(1,7))"),
+        ("train.steps=interval(100,400)", "train.steps=int(interval(100,400))"),
+    ],
+)
+def test_type_of_an_interval_follows_the_setting_and_not_its_default(typed: str, searched: str) -> None:
+    words = [*TINY, "method=fixmatch", typed]
+    command = compose_command(words, True)
+    assert command.intervals == {typed.partition("=")[0]: searched}
+
+
 def finished(folder: Path, accuracy: float, **metrics: float) -> dict[str, Any]:
     folder.mkdir(exist_ok=True)
     (folder / "summary.json").write_text(json.dumps({"best/val/accuracy": accuracy} | metrics))
