@@ -37,7 +37,7 @@ class SelectionStability(NamedTuple):
 def selection_stability(
     cells: Sequence[Sequence[Run]], selected: int, stored: StoredPredictions
 ) -> tuple[SelectionStability, ...]:
-    """Count how often smaller validation sets, drawn at random, select the same setting as the whole set.
+    """Estimate how often smaller, randomly drawn validation sets select the same setting as the whole validation set.
 
     Args:
         cells: for each setting, its runs, one for each seed. If several settings are equally good, the first is

@@ -38,9 +38,10 @@ class SplitPredictions:
 
 
 def accuracy_divisors(targets: NDArray[numpy.int64], most: int | None = None) -> NDArray[numpy.int64]:
-    """Compute d_i = (number of classes with images) * (number of images of the class of image i), (n,).
+    """Compute the divisor of each image in the balanced accuracy, (n,).
 
-    The balanced accuracy of n images is the sum of correct_i / d_i.
+    d_i = (number of classes with images) * (number of images of the class of image i). The balanced accuracy of n
+    images is the sum of correct_i / d_i.
 
     Args:
         targets: (n,) indices of the true classes.

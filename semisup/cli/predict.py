@@ -97,15 +97,12 @@ def predict_command(arguments: argparse.Namespace) -> int:
         SettingError: an option is not valid.
         MissingPackageError: Parquet is requested and pyarrow is not installed.
     """
-    from semisup.record.run_check import check_run
     from semisup.runner.prediction_table import import_pyarrow
 
     output = None if arguments.output is None else _check_output(arguments.output, overwrite=arguments.overwrite)
     if output is not None and _is_parquet(arguments.output):
         import_pyarrow(f"--output {arguments.output}")
     runs, images = _split_paths(arguments.paths)
-    for run in runs:
-        check_run(run)
     ignored: dict[str, str] = {}
     items = _list_images(images, ignored, arguments.file_column)
     _print_ignored(ignored)
@@ -209,7 +206,8 @@ def _split_paths(paths: list[Path]) -> tuple[list[Path], list[Path]]:
     images = [path for path, is_one in zip(paths, is_run_path, strict=True) if not is_one]
     typed = " ".join(shell_quote(path) for path in images) or "images/"
     require_run(runs[0], "semisup predict", typed)
-    check_run(runs[0])
+    for run in runs:
+        check_run(run)
     if not images:
         words = " ".join(shell_quote(path) for path in runs)
         raise RecordError(f"no images are given after the run; type semisup predict {words} images/")

@@ -142,7 +142,7 @@ def _attach_report(report: dict[str, Any]) -> Iterator[None]:
 
 
 def resident_bytes(memory_gb: float | None, copies: int) -> float:
-    """Compute how many bytes of pixels this process may have in memory.
+    """Compute the largest number of bytes of decoded images that this process may keep in memory.
 
     Args:
         memory_gb: the setting `dataset.memory_gb`; None = half of the available memory, shared by the training

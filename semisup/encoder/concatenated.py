@@ -49,7 +49,8 @@ class Concatenated(ViewSettings):
             object.__setattr__(self, key, tuple(values))  # hashable
         for size in self.input_size or ():
             check_range("input_size", size, 8, 4096)
-        networks = {(name.partition(".")[0] if own in LITE else name, own) for name, own in self._pairs()}
+        pairs = zip(self.architecture, self.weights, strict=True)
+        networks = {(name.partition(".")[0] if weights in LITE else name, weights) for name, weights in pairs}
         if len(networks) < len(self.architecture):
             raise SettingError("architecture", list(self.architecture), "contains the same network twice")
         self.parts()  # checks the settings of each network
@@ -73,10 +74,6 @@ class Concatenated(ViewSettings):
             with _named(number):
                 digests.append(part.identified(device).sha256)
         return replace(self, precision=self.precision_on(device), sha256=digests)
-
-    def _pairs(self) -> Iterator[tuple[str, str]]:
-        """Return architecture and weights of each network."""
-        return zip(self.architecture, self.weights, strict=True)
 
     def _part(self, number: int) -> NetworkSettings:
         weights = self.weights[number]

@@ -69,6 +69,6 @@ def _dimension(architecture: str, input_size: int | None) -> int:
             "encoder.input_size",
             size,
             f"{architecture} does not accept images of this size ({first_line(error)}); null = "
-            f"{source.size}, its default",
+            f"{source.size}, its default; type encoder.input_size={source.size}",
         ) from None
     return int(features.shape[1])

@@ -71,6 +71,6 @@ class RungScore:
         return self
 
     def _is_scheduled(self, row: Row) -> bool:
-        """Whether an evaluation was due by `train.evaluate_every` or `train.evaluate_every_steps`, or is the last."""
+        """Whether an evaluation is one of those of `train.evaluate_every(_steps)`, or the last one of the training."""
         unit, every = self.every
         return bool(row[unit] % every == 0 or row[self.length_key] >= self.length)

@@ -1,4 +1,4 @@
-"""Warn of classes without unlabeled images or with one labeled image, and if `reject` rejects all images."""
+"""Warn about classes without unlabeled images, classes with one labeled image, and a `reject` that accepts no image."""
 
 import warnings
 

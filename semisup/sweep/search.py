@@ -62,18 +62,17 @@ def parse_space(words: list[str]) -> Space:
     return Space(swept, list(fixed.values()))
 
 
-def typed_interval(word: str, *, whole: bool) -> str:
-    """Make an interval an interval of integers if the setting is an integer and both ends are whole numbers.
+def integer_interval(word: str) -> str:
+    """Convert the interval of an integer setting to an interval of integers, if both ends are whole numbers.
 
     Hydra reads the ends as floats, so `train.batch_size=interval(16,64)` would give values such as 31.7.
 
     Args:
-        word: override with an interval, such as `threshold.tau=interval(0.6,0.99)`.
-        whole: whether the setting is a whole number.
+        word: override with an interval, such as `train.batch_size=interval(16,64)`.
     """
     override = OverridesParser.create().parse_override(word)
     low, high, log = _ends(override)
-    if not whole or not all(math.isfinite(end) and end == int(end) for end in (low, high)):
+    if not all(math.isfinite(end) and end == int(end) for end in (low, high)):
         return word
     interval = f"int(interval({int(low)},{int(high)}))"
     tagged = f"tag(log,{interval})" if log else interval

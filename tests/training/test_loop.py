@@ -22,7 +22,7 @@ SMALL = ("model.widths=[8,16]", "train.batch_size=4", "optimizer.lr=0.01", "augm
 
 
 def settings(*overrides: str, method: str = "self_training", policy: str = "fixed", epochs: int = 5) -> Any:
-    """Small settings under which pseudo-labels are used early."""
+    """Return the settings of a short run that selects pseudo-labels early."""
     length = [] if any(each.startswith("train.steps") for each in overrides) else [f"train.epochs={epochs}"]
     eager = choose("method", method, gate=0, refresh_every=3) + choose("threshold", policy, tau=0.4, warmup_epochs=0)
     average = ["train.ema_decay=0.9"] if method == "mean_teacher" else []
